@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x64l4mic/v1/data.proto\x12\tdl4mic.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x02\n\x07\x44\x61taset\x12\x33\n\x0bsupervision\x18\x01 \x01(\x0e\x32\x1e.dl4mic.v1.Dataset.Supervision\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0c\n\x04\x61xes\x18\x04 \x01(\t\x12\x13\n\x0b\x63lass_names\x18\x05 \x03(\t\"\xe6\x01\n\x0bSupervision\x12\x1b\n\x17SUPERVISION_UNSPECIFIED\x10\x00\x12\n\n\x06IMAGES\x10\x01\x12\x11\n\rPAIRED_IMAGES\x10\x02\x12\x13\n\x0fUNPAIRED_IMAGES\x10\x03\x12\x10\n\x0cNOISY_IMAGES\x10\x04\x12\x10\n\x0c\x42INARY_MASKS\x10\x05\x12\x0f\n\x0b\x43LASS_MASKS\x10\x06\x12\x10\n\x0cLABEL_IMAGES\x10\x07\x12\x10\n\x0cOBJECT_MASKS\x10\x08\x12\t\n\x05\x42OXES\x10\t\x12\x11\n\rLOCALISATIONS\x10\n\x12\x0f\n\x0b\x43LASS_TABLE\x10\x0b\"/\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\"I\n\x08\x41rtifact\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\"~\n\tDataEntry\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12/\n\x0bmodify_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63omplete\x18\x05 \x01(\x08\"\xa7\x01\n\x0ePutDataRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .dl4mic.v1.PutDataRequest.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1aH\n\x06Header\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x42\x06\n\x04part\"6\n\x0fPutDataResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.dl4mic.v1.DataEntry\"2\n\x0eGetDataRequest\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"\x89\x01\n\x0fGetDataResponse\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32!.dl4mic.v1.GetDataResponse.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06sha256\x18\x03 \x01(\tH\x00\x1a\x16\n\x06Header\x12\x0c\n\x04size\x18\x01 \x01(\x03\x42\x06\n\x04part\"_\n\x0fListDataRequest\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x13\n\x0bwith_sha256\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"R\n\x10ListDataResponse\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.dl4mic.v1.DataEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x11\x44\x65leteDataRequest\x12\x10\n\x08location\x18\x01 \x01(\t\"@\n\x12\x44\x65leteDataResponse\x12\x15\n\rdeleted_files\x18\x01 \x01(\x05\x12\x13\n\x0b\x66reed_bytes\x18\x02 \x01(\x03\x32\xa5\x02\n\x0b\x44\x61taService\x12\x42\n\x07PutData\x12\x19.dl4mic.v1.PutDataRequest\x1a\x1a.dl4mic.v1.PutDataResponse(\x01\x12\x42\n\x07GetData\x12\x19.dl4mic.v1.GetDataRequest\x1a\x1a.dl4mic.v1.GetDataResponse0\x01\x12\x43\n\x08ListData\x12\x1a.dl4mic.v1.ListDataRequest\x1a\x1b.dl4mic.v1.ListDataResponse\x12I\n\nDeleteData\x12\x1c.dl4mic.v1.DeleteDataRequest\x1a\x1d.dl4mic.v1.DeleteDataResponseB[\n\rorg.dl4mic.v1B\tDataProtoP\x01Z\x12\x64l4mic/v1;dl4micv1\xa2\x02\x03\x44L4\xaa\x02\tDl4mic.V1\xca\x02\tDl4mic\\V1\xea\x02\nDl4mic::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x64l4mic/v1/data.proto\x12\tdl4mic.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x02\n\x07\x44\x61taset\x12\x33\n\x0bsupervision\x18\x01 \x01(\x0e\x32\x1e.dl4mic.v1.Dataset.Supervision\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0c\n\x04\x61xes\x18\x04 \x01(\t\x12\x13\n\x0b\x63lass_names\x18\x05 \x03(\t\"\xe6\x01\n\x0bSupervision\x12\x1b\n\x17SUPERVISION_UNSPECIFIED\x10\x00\x12\n\n\x06IMAGES\x10\x01\x12\x11\n\rPAIRED_IMAGES\x10\x02\x12\x13\n\x0fUNPAIRED_IMAGES\x10\x03\x12\x10\n\x0cNOISY_IMAGES\x10\x04\x12\x10\n\x0c\x42INARY_MASKS\x10\x05\x12\x0f\n\x0b\x43LASS_MASKS\x10\x06\x12\x10\n\x0cLABEL_IMAGES\x10\x07\x12\x10\n\x0cOBJECT_MASKS\x10\x08\x12\t\n\x05\x42OXES\x10\t\x12\x11\n\rLOCALISATIONS\x10\n\x12\x0f\n\x0b\x43LASS_TABLE\x10\x0b\"A\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\"I\n\x08\x41rtifact\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\"~\n\tDataEntry\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12/\n\x0bmodify_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63omplete\x18\x05 \x01(\x08\"\xa7\x01\n\x0ePutDataRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .dl4mic.v1.PutDataRequest.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1aH\n\x06Header\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x42\x06\n\x04part\"6\n\x0fPutDataResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.dl4mic.v1.DataEntry\"2\n\x0eGetDataRequest\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"\x89\x01\n\x0fGetDataResponse\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32!.dl4mic.v1.GetDataResponse.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06sha256\x18\x03 \x01(\tH\x00\x1a\x16\n\x06Header\x12\x0c\n\x04size\x18\x01 \x01(\x03\x42\x06\n\x04part\"_\n\x0fListDataRequest\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x13\n\x0bwith_sha256\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"R\n\x10ListDataResponse\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.dl4mic.v1.DataEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x11\x44\x65leteDataRequest\x12\x10\n\x08location\x18\x01 \x01(\t\"@\n\x12\x44\x65leteDataResponse\x12\x15\n\rdeleted_files\x18\x01 \x01(\x05\x12\x13\n\x0b\x66reed_bytes\x18\x02 \x01(\x03\x32\xa5\x02\n\x0b\x44\x61taService\x12\x42\n\x07PutData\x12\x19.dl4mic.v1.PutDataRequest\x1a\x1a.dl4mic.v1.PutDataResponse(\x01\x12\x42\n\x07GetData\x12\x19.dl4mic.v1.GetDataRequest\x1a\x1a.dl4mic.v1.GetDataResponse0\x01\x12\x43\n\x08ListData\x12\x1a.dl4mic.v1.ListDataRequest\x1a\x1b.dl4mic.v1.ListDataResponse\x12I\n\nDeleteData\x12\x1c.dl4mic.v1.DeleteDataRequest\x1a\x1d.dl4mic.v1.DeleteDataResponseB[\n\rorg.dl4mic.v1B\tDataProtoP\x01Z\x12\x64l4mic/v1;dl4micv1\xa2\x02\x03\x44L4\xaa\x02\tDl4mic.V1\xca\x02\tDl4mic\\V1\xea\x02\nDl4mic::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -28,31 +28,31 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_DATASET_SUPERVISION']._serialized_start=201
   _globals['_DATASET_SUPERVISION']._serialized_end=431
   _globals['_MODELREFERENCE']._serialized_start=433
-  _globals['_MODELREFERENCE']._serialized_end=480
-  _globals['_ARTIFACT']._serialized_start=482
-  _globals['_ARTIFACT']._serialized_end=555
-  _globals['_DATAENTRY']._serialized_start=557
-  _globals['_DATAENTRY']._serialized_end=683
-  _globals['_PUTDATAREQUEST']._serialized_start=686
-  _globals['_PUTDATAREQUEST']._serialized_end=853
-  _globals['_PUTDATAREQUEST_HEADER']._serialized_start=773
-  _globals['_PUTDATAREQUEST_HEADER']._serialized_end=845
-  _globals['_PUTDATARESPONSE']._serialized_start=855
-  _globals['_PUTDATARESPONSE']._serialized_end=909
-  _globals['_GETDATAREQUEST']._serialized_start=911
-  _globals['_GETDATAREQUEST']._serialized_end=961
-  _globals['_GETDATARESPONSE']._serialized_start=964
-  _globals['_GETDATARESPONSE']._serialized_end=1101
-  _globals['_GETDATARESPONSE_HEADER']._serialized_start=1071
-  _globals['_GETDATARESPONSE_HEADER']._serialized_end=1093
-  _globals['_LISTDATAREQUEST']._serialized_start=1103
-  _globals['_LISTDATAREQUEST']._serialized_end=1198
-  _globals['_LISTDATARESPONSE']._serialized_start=1200
-  _globals['_LISTDATARESPONSE']._serialized_end=1282
-  _globals['_DELETEDATAREQUEST']._serialized_start=1284
-  _globals['_DELETEDATAREQUEST']._serialized_end=1321
-  _globals['_DELETEDATARESPONSE']._serialized_start=1323
-  _globals['_DELETEDATARESPONSE']._serialized_end=1387
-  _globals['_DATASERVICE']._serialized_start=1390
-  _globals['_DATASERVICE']._serialized_end=1683
+  _globals['_MODELREFERENCE']._serialized_end=498
+  _globals['_ARTIFACT']._serialized_start=500
+  _globals['_ARTIFACT']._serialized_end=573
+  _globals['_DATAENTRY']._serialized_start=575
+  _globals['_DATAENTRY']._serialized_end=701
+  _globals['_PUTDATAREQUEST']._serialized_start=704
+  _globals['_PUTDATAREQUEST']._serialized_end=871
+  _globals['_PUTDATAREQUEST_HEADER']._serialized_start=791
+  _globals['_PUTDATAREQUEST_HEADER']._serialized_end=863
+  _globals['_PUTDATARESPONSE']._serialized_start=873
+  _globals['_PUTDATARESPONSE']._serialized_end=927
+  _globals['_GETDATAREQUEST']._serialized_start=929
+  _globals['_GETDATAREQUEST']._serialized_end=979
+  _globals['_GETDATARESPONSE']._serialized_start=982
+  _globals['_GETDATARESPONSE']._serialized_end=1119
+  _globals['_GETDATARESPONSE_HEADER']._serialized_start=1089
+  _globals['_GETDATARESPONSE_HEADER']._serialized_end=1111
+  _globals['_LISTDATAREQUEST']._serialized_start=1121
+  _globals['_LISTDATAREQUEST']._serialized_end=1216
+  _globals['_LISTDATARESPONSE']._serialized_start=1218
+  _globals['_LISTDATARESPONSE']._serialized_end=1300
+  _globals['_DELETEDATAREQUEST']._serialized_start=1302
+  _globals['_DELETEDATAREQUEST']._serialized_end=1339
+  _globals['_DELETEDATARESPONSE']._serialized_start=1341
+  _globals['_DELETEDATARESPONSE']._serialized_end=1405
+  _globals['_DATASERVICE']._serialized_start=1408
+  _globals['_DATASERVICE']._serialized_end=1701
 # @@protoc_insertion_point(module_scope)

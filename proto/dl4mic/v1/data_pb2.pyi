@@ -48,12 +48,14 @@ class Dataset(_message.Message):
     def __init__(self, supervision: _Optional[_Union[Dataset.Supervision, str]] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., axes: _Optional[str] = ..., class_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ModelReference(_message.Message):
-    __slots__ = ("name", "weights")
+    __slots__ = ("name", "weights", "location")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    LOCATION_FIELD_NUMBER: _ClassVar[int]
     name: str
     weights: str
-    def __init__(self, name: _Optional[str] = ..., weights: _Optional[str] = ...) -> None: ...
+    location: str
+    def __init__(self, name: _Optional[str] = ..., weights: _Optional[str] = ..., location: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("path", "title", "media_type", "size")

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The contract's own check of a request against a network's manifest. Pure; called by every server and any client.
+
+What it finds is raised as one `Refused` that names every field at fault, what was wrong and what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from dataclasses import dataclass
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
+
+from dl4mic.v1.data_pb2 import Dataset, ModelReference
+from dl4mic.v1.network_pb2 import Network
+from dl4mic.v1.parameter_pb2 import Parameter, ParameterValue
+from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
+
+Request = Union[TrainRequest, QcRequest, PredictRequest]
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?")
+NAME_FORM = "lower-case letters, digits and inner hyphens, at most 50 characters"
+RESERVED = frozenset({"job", "uploads"})
+WITHOUT_TARGET = frozenset({Dataset.IMAGES, Dataset.NOISY_IMAGES})
+AXES = "TCZYX"
+MOST_LABELS = 32
+LARGEST_PRIORITY = 1000
+
+_LOCATION = re.compile(r"(/.*|[a-z0-9-]+:.*)", re.DOTALL)
+_MODEL_NAME = re.compile(r"[a-z0-9-]+(:[a-z0-9-]+)?")
+_WEIGHTS = re.compile(r"best|last|[0-9]{1,9}|")
+_KIND = {
+    "boolean": Parameter.BOOLEAN,
+    "integer": Parameter.INTEGER,
+    "number": Parameter.NUMBER,
+    "text": Parameter.TEXT,
+    "list": Parameter.LIST,
+}
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One field at fault.
+
+    Attributes
+    ----------
+    field
+        Path of the field in the request: ``parameters.epochs``.
+    description
+        What was wrong and what would be right.
+    """
+
+    field: str
+    description: str
+
+
+class Refused(ValueError):
+    """A request that must not become a job."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("; ".join("{0.field}: {0.description}".format(each) for each in violations))
+        self.violations = list(violations)
+
+
+def check_train(request: TrainRequest, network: Network) -> None:
+    """Raise `Refused` unless `network` can train as asked."""
+    found = list(_check_options(request.options, network))
+    found += _check_new_name("model", request.model)
+    found += _check_dataset("data", request.data, network, with_target=True)
+    if request.HasField("validation"):
+        found += _check_dataset("validation", request.validation, network, with_target=True)
+    if request.HasField("parent"):
+        found += _check_model("parent", request.parent)
+    found += _check_parameters(request, network, Parameter.TRAIN)
+    _refuse(found)
+
+
+def check_qc(request: QcRequest, network: Network) -> None:
+    """Raise `Refused` unless `network` can score as asked."""
+    found = list(_check_options(request.options, network))
+    found += _check_dataset("data", request.data, network, with_target=True)
+    if bool(request.models) == bool(request.prediction):
+        found.append(Violation("models", "name the models to score, or a folder of predictions, and not both"))
+    for number, model in enumerate(request.models):
+        found += _check_model("models[{}]".format(number), model)
+    if request.prediction:
+        found += _check_location("prediction", request.prediction)
+    found += _check_parameters(request, network, Parameter.QC)
+    _refuse(found)
+
+
+def check_predict(request: PredictRequest, network: Network) -> None:
+    """Raise `Refused` unless `network` can predict as asked."""
+    found = list(_check_options(request.options, network))
+    found += _check_model("model", request.model)
+    found += _check_dataset("data", request.data, network, with_target=False)
+    found += _check_parameters(request, network, Parameter.PREDICT)
+    _refuse(found)
+
+
+def check_request(request: Request, network: Network) -> None:
+    """Raise `Refused` unless `network` can do what the request, of any verb, asks."""
+    if isinstance(request, TrainRequest):
+        check_train(request, network)
+    elif isinstance(request, QcRequest):
+        check_qc(request, network)
+    else:
+        check_predict(request, network)
+
+
+def verb_of(request: Request) -> Parameter.Verb:
+    """Verb of a request."""
+    if isinstance(request, TrainRequest):
+        return Parameter.TRAIN
+    return Parameter.QC if isinstance(request, QcRequest) else Parameter.PREDICT
+
+
+def check_name(text: str, field: str) -> None:
+    """Raise `Refused` unless `text` can be an id of a job or the name of a model, project, label or data root."""
+    _refuse(_check_name(field, text))
+
+
+def complete_parameters(
+    network: Network, verb: Parameter.Verb, preset: str, given: Mapping[str, ParameterValue]
+) -> Dict[str, Optional[ParameterValue]]:
+    """Put default, preset and given values together.
+
+    Returns
+    -------
+    dict
+        Every parameter that the verb reads, in the manifest's order; None where the network chooses.
+    """
+    presets = {each.name: each.parameters for each in network.presets}
+    chosen = presets.get(preset or "default", {})
+    complete: Dict[str, Optional[ParameterValue]] = {}
+    for parameter in network.parameters:
+        if verb in parameter.verbs:
+            complete[parameter.name] = _first_value(parameter, given, chosen)
+    return complete
+
+
+def _first_value(
+    parameter: Parameter, given: Mapping[str, ParameterValue], preset: Mapping[str, ParameterValue]
+) -> Optional[ParameterValue]:
+    for values in (given, preset):
+        if parameter.name in values:
+            return values[parameter.name]
+    return parameter.default_value if parameter.HasField("default_value") else None
+
+
+def problem_of_value(parameter: Parameter, value: ParameterValue) -> str:
+    """Say what is wrong with a value of a parameter, and what would be right; empty when nothing is."""
+    if parameter.type == Parameter.LIST:
+        return _problem_of_list(parameter, value)
+    return _problem_of_scalar(parameter, parameter.type, value)
+
+
+def allowed_range(parameter: Parameter) -> str:
+    """Words for the values that a parameter takes: "an integer from 1 to 100"."""
+    words = _type_words(parameter)
+    if parameter.choices:
+        return words + ", one of " + ", ".join(show(each) for each in parameter.choices)
+    low = parameter.HasField("minimum")
+    high = parameter.HasField("maximum")
+    if low and high:
+        words += " from {} to {}".format(_number(parameter.minimum), _number(parameter.maximum))
+    elif low:
+        words += " of at least {}".format(_number(parameter.minimum))
+    elif high:
+        words += " of at most {}".format(_number(parameter.maximum))
+    if parameter.HasField("multiple_of"):
+        words += ", a multiple of {}".format(_number(parameter.multiple_of))
+    return words
+
+
+def show(value: ParameterValue) -> str:
+    """Write a value as a person would type it."""
+    kind = value.WhichOneof("kind")
+    if kind is None:
+        return "nothing"
+    if kind == "list":
+        return "[" + ", ".join(show(each) for each in value.list.values) + "]"
+    if kind == "boolean":
+        return "true" if value.boolean else "false"
+    return _number(value.number) if kind == "number" else str(getattr(value, kind))
+
+
+def _refuse(violations: Iterable[Violation]) -> None:
+    found = list(violations)
+    if found:
+        raise Refused(found)
+
+
+def _check_options(options: JobOptions, network: Network) -> Iterator[Violation]:
+    if options.job_id:
+        yield from _check_name("options.job_id", options.job_id)
+    if options.project:
+        yield from _check_name("options.project", options.project)
+    if abs(options.priority) > LARGEST_PRIORITY:
+        yield Violation("options.priority", "{} is not from -1000 to 1000".format(options.priority))
+    if len(options.labels) > MOST_LABELS:
+        yield Violation("options.labels", "{} labels; at most 32 are kept".format(len(options.labels)))
+    for key, value in sorted(options.labels.items()):
+        yield from _check_name("options.labels", key)
+        yield from _check_name("options.labels[{}]".format(key), value)
+    if options.HasField("deadline") and options.deadline.ToNanoseconds() <= 0:
+        yield Violation("options.deadline", "must lie in the future")
+    if options.device == JobOptions.GPU and network.resources.gpu == network.resources.NONE:
+        yield Violation("options.device", "{} computes on the CPU only; leave the device out".format(network.name))
+
+
+def _check_name(field: str, text: str) -> Iterator[Violation]:
+    if not NAME.fullmatch(text):
+        yield Violation(field, "{!r} is not a name: use {}".format(text[:60], NAME_FORM))
+
+
+def _check_new_name(field: str, text: str) -> Iterator[Violation]:
+    if text in RESERVED:
+        yield Violation(field, "{!r} is reserved; choose another name".format(text))
+    yield from _check_name(field, text)
+
+
+def _check_dataset(field: str, data: Dataset, network: Network, with_target: bool) -> Iterator[Violation]:
+    supervision = data.supervision or network.supervision
+    targeted = with_target and network.supervision not in WITHOUT_TARGET
+    if with_target and supervision != network.supervision:
+        message = "{} learns from {}, not from {}".format(
+            network.name, words_of(network.supervision), words_of(supervision)
+        )
+        yield Violation(field + ".supervision", message)
+    yield from _check_location(field + ".source", data.source)
+    if data.target or targeted:
+        yield from _check_location(field + ".target", data.target)
+    if data.target and not with_target:
+        yield Violation(field + ".target", "prediction takes images only; leave the target out")
+    yield from _check_axes(field + ".axes", data.axes)
+
+
+def words_of(supervision: Dataset.Supervision) -> str:
+    """Words for a kind of supervision: "label images"."""
+    return Dataset.Supervision.Name(supervision).lower().replace("_", " ")
+
+
+def _check_location(field: str, location: str) -> Iterator[Violation]:
+    if not location:
+        yield Violation(field, "is empty; name the folder of images")
+    elif not _LOCATION.fullmatch(location) or "\0" in location:
+        yield Violation(field, "{!r} is not a location: use ROOT:PATH, uploads:PATH or job:ID/PATH".format(location))
+    elif ".." in re.split(r"[/\\:]", location):
+        yield Violation(field, "{!r} leaves its root: '..' is not allowed".format(location))
+
+
+def _check_axes(field: str, axes: str) -> Iterator[Violation]:
+    known = set(axes) <= set(AXES) and len(set(axes)) == len(axes)
+    if axes and not (known and {"Y", "X"} <= set(axes)):
+        yield Violation(field, "{!r} are not axes: use each of T, C, Z, Y, X once at most, with Y and X".format(axes))
+
+
+def _check_model(field: str, model: ModelReference) -> Iterator[Violation]:
+    if not model.name:
+        yield Violation(field + ".name", "is empty; name a model, NAME or NAME:VERSION, or a training job, job:ID")
+    elif not _MODEL_NAME.fullmatch(model.name):
+        yield from _check_location(field + ".name", model.name)
+    if not _WEIGHTS.fullmatch(model.weights):
+        yield Violation(field + ".weights", "{!r}: use best, last or the number of an epoch".format(model.weights))
+
+
+def _check_parameters(request: Request, network: Network, verb: Parameter.Verb) -> Iterator[Violation]:
+    declared = {each.name: each for each in network.parameters if verb in each.verbs}
+    for name in sorted(request.parameters):
+        field = "parameters.{}".format(name)
+        if name not in declared:
+            yield Violation(field, _unknown_parameter(name, network, verb, declared))
+            continue
+        problem = problem_of_value(declared[name], request.parameters[name])
+        if problem:
+            yield Violation(field, problem)
+    presets = [each.name for each in network.presets]
+    if isinstance(request, TrainRequest) and request.preset and request.preset not in presets:
+        yield Violation("preset", "{!r} is unknown; there are {}".format(request.preset, ", ".join(presets)))
+
+
+def _unknown_parameter(name: str, network: Network, verb: Parameter.Verb, declared: Mapping[str, Parameter]) -> str:
+    word = Parameter.Verb.Name(verb).lower()
+    if any(each.name == name for each in network.parameters):
+        return "{} does not read it when it is asked to {}".format(network.name, word)
+    near = difflib.get_close_matches(name, list(declared), n=3)
+    if near:
+        return "is no parameter of {}; did you mean {}?".format(network.name, " or ".join(near))
+    return "is no parameter of {}; it has {}".format(network.name, ", ".join(sorted(declared)) or "none")
+
+
+def _problem_of_list(parameter: Parameter, value: ParameterValue) -> str:
+    if value.WhichOneof("kind") != "list":
+        return _expected(parameter, value)
+    elements = value.list.values
+    shortest = parameter.minimum_length if parameter.HasField("minimum_length") else 0
+    longest = parameter.maximum_length if parameter.HasField("maximum_length") else len(elements)
+    if not shortest <= len(elements) <= longest:
+        return "{} has {} values; expected {}".format(show(value), len(elements), allowed_range(parameter))
+    problems: List[str] = [_problem_of_scalar(parameter, parameter.element_type, each) for each in elements]
+    return next((each for each in problems if each), "")
+
+
+def _problem_of_scalar(parameter: Parameter, wanted: Parameter.Type, value: ParameterValue) -> str:
+    kind = value.WhichOneof("kind")
+    number_from_integer = wanted == Parameter.NUMBER and kind == "integer"
+    if kind is None or (_KIND[kind] != wanted and not number_from_integer):
+        return _expected(parameter, value)
+    if kind in ("integer", "number") and not _in_bounds(parameter, getattr(value, kind)):
+        return _expected(parameter, value)
+    if parameter.choices and value not in parameter.choices:
+        return _expected(parameter, value)
+    return ""
+
+
+def _in_bounds(parameter: Parameter, number: float) -> bool:
+    if not math.isfinite(number):
+        return False
+    if parameter.HasField("minimum") and number < parameter.minimum:
+        return False
+    if parameter.HasField("maximum") and number > parameter.maximum:
+        return False
+    return not parameter.HasField("multiple_of") or number % parameter.multiple_of == 0
+
+
+def _expected(parameter: Parameter, value: ParameterValue) -> str:
+    return "{} is not allowed: expected {}".format(show(value), allowed_range(parameter))
+
+
+def _type_words(parameter: Parameter) -> str:
+    words = {
+        Parameter.BOOLEAN: "true or false",
+        Parameter.INTEGER: "an integer",
+        Parameter.NUMBER: "a number",
+        Parameter.TEXT: "a text",
+    }
+    if parameter.type != Parameter.LIST:
+        return words[parameter.type]
+    return "a list of {}, each {}".format(_length_words(parameter), words[parameter.element_type])
+
+
+def _length_words(parameter: Parameter) -> str:
+    shortest, longest = parameter.minimum_length, parameter.maximum_length
+    if parameter.HasField("maximum_length"):
+        return str(longest) if shortest == longest else "{} to {}".format(shortest, longest)
+    return "at least {}".format(shortest) if shortest else "values"
+
+
+def _number(number: float) -> str:
+    return "{:.15g}".format(number)

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every server of the contract has: errors as `google.rpc` details, health, reflection, addresses."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from concurrent import futures
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+
+from dl4mic.check import Refused, Violation
+
+CHUNK_BYTES = 1 << 20
+"""Size of a chunk in streams: the fastest that stays below gRPC's default limit of 4 MiB a message."""
+
+DOMAIN = "dl4mic"
+"""Of every ErrorInfo."""
+
+UNIX = "unix://"
+
+log = logging.getLogger("dl4mic.server")
+
+
+class RpcError(Exception):
+    """An error that the caller of a call shall see.
+
+    Parameters
+    ----------
+    code
+        gRPC status.
+    message
+        What is wrong.
+    reason
+        Stable upper-case word for programs, ErrorInfo.reason: "JOB_NOT_FOUND".
+    hint
+        What would be right.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str, reason: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.reason = reason
+        self.hint = hint
+
+
+def not_found(message: str, reason: str, hint: str = "") -> RpcError:
+    """Make the error of a call for something that is not there."""
+    return RpcError(grpc.StatusCode.NOT_FOUND, message, reason, hint)
+
+
+def status_of(error: Exception) -> status_pb2.Status:
+    """Translate an error into the status that a client of any language can take apart."""
+    if isinstance(error, Refused):
+        return _status(grpc.StatusCode.INVALID_ARGUMENT, str(error), "REQUEST_REFUSED", "", error.violations)
+    if isinstance(error, RpcError):
+        return _status(error.code, error.message, error.reason, error.hint)
+    number = uuid.uuid4().hex[:8]
+    log.error("unexpected error %s", number, exc_info=error)
+    message = "the server met an unexpected error; its log has it under {}".format(number)
+    return _status(grpc.StatusCode.INTERNAL, message, "UNEXPECTED", "Tell the administrator the number.")
+
+
+def _status(
+    code: grpc.StatusCode, message: str, reason: str, hint: str, violations: Sequence[Violation] = ()
+) -> status_pb2.Status:
+    status = status_pb2.Status(code=code.value[0], message=message)
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
+    if hint:
+        info.metadata["hint"] = hint
+    _pack(status, info)
+    if violations:
+        request = error_details_pb2.BadRequest()
+        for each in violations:
+            request.field_violations.add(field=each.field, description=each.description)
+        _pack(status, request)
+    return status
+
+
+def _pack(status: status_pb2.Status, detail: Any) -> None:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    status.details.add().CopyFrom(packed)
+
+
+class ErrorInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Ends a call that raised with the status of its error; no traceback reaches a client."""
+
+    def intercept_service(self, continuation: Callable[..., Any], details: Any) -> Any:
+        """Wrap the behaviour of the call's handler."""
+        handler = continuation(details)
+        if handler is None:
+            return None
+        for kind in ("unary_unary", "stream_unary"):
+            if getattr(handler, kind) is not None:
+                return handler._replace(**{kind: _returning(getattr(handler, kind))})
+        for kind in ("unary_stream", "stream_stream"):
+            if getattr(handler, kind) is not None:
+                return handler._replace(**{kind: _yielding(getattr(handler, kind))})
+        return handler
+
+
+def _returning(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    def call(request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return behaviour(request, context)
+        except Exception as error:
+            _abort(context, error)
+
+    return call
+
+
+def _yielding(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        try:
+            yield from behaviour(request, context)
+        except Exception as error:
+            _abort(context, error)
+
+    return call
+
+
+def _abort(context: grpc.ServicerContext, error: Exception) -> None:
+    if context.code() is not None:
+        raise error  # the behaviour itself called context.abort
+    context.abort_with_status(rpc_status.to_status(status_of(error)))
+
+
+class Listening(NamedTuple):
+    """A server that answers, and where."""
+
+    server: grpc.Server
+    address: str
+    health: health.HealthServicer
+
+
+def listen(
+    address: str,
+    servicers: Mapping[Any, Any],
+    *,
+    workers: int = 64,
+    interceptors: Sequence[grpc.ServerInterceptor] = (),
+    credentials: Optional[grpc.ServerCredentials] = None,
+) -> Listening:
+    """Start a server of the contract with health and reflection.
+
+    Parameters
+    ----------
+    address
+        ``unix:///path/to/socket`` (made readable for its user alone) or ``HOST:PORT``; port 0 takes a free one.
+    servicers
+        The ``add_..._to_server`` function of each service, and its servicer.
+    workers
+        Calls answered at once; a WatchJob takes one as long as it lasts.
+    interceptors
+        Called outside of the translation of errors.
+
+    Returns
+    -------
+    Listening
+        Started; the address has the port that was taken.
+
+    Raises
+    ------
+    OSError
+        The address cannot be listened on.
+    """
+    server = grpc.server(
+        futures.ThreadPoolExecutor(max_workers=workers, thread_name_prefix="rpc"),
+        interceptors=[*interceptors, ErrorInterceptor()],
+        options=[("grpc.so_reuseport", 0)],
+    )
+    for add, servicer in servicers.items():
+        add(servicer, server)
+    names = [service_name(add) for add in servicers]
+    status = _add_health(server, names)
+    reflected = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+    reflection.enable_server_reflection(reflected, server)
+    bound = _bind(server, address, credentials)
+    server.start()
+    return Listening(server, bound, status)
+
+
+def service_name(add: Any) -> str:
+    """Full name of the service that a stub's ``add_NameServicer_to_server`` registers."""
+    return "dl4mic.v1." + add.__name__[len("add_") : -len("Servicer_to_server")]
+
+
+def _add_health(server: grpc.Server, names: Sequence[str]) -> health.HealthServicer:
+    status = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    for name in ["", *names]:
+        status.set(name, health_pb2.HealthCheckResponse.SERVING)
+    return status
+
+
+def _bind(server: grpc.Server, address: str, credentials: Optional[grpc.ServerCredentials]) -> str:
+    unix = socket_path(address)
+    target = "unix:{}".format(unix) if unix else address
+    if unix:
+        Path(unix).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.path.exists(unix):
+            os.unlink(unix)
+    try:
+        port = server.add_secure_port(target, credentials) if credentials else server.add_insecure_port(target)
+    except RuntimeError as error:
+        raise OSError("cannot listen on {}: {}".format(address, error)) from error
+    if not port:
+        raise OSError("cannot listen on {}".format(address))
+    if unix:
+        os.chmod(unix, 0o600)
+        return address
+    return "{}:{}".format(address.rpartition(":")[0], port)
+
+
+def socket_path(address: str) -> str:
+    """Path of a Unix-socket address; empty for another."""
+    return address[len(UNIX) :] if address.startswith(UNIX) else ""
+
+
+def channel_target(address: str) -> str:
+    """Write an address as `grpc.insecure_channel` wants it."""
+    unix = socket_path(address)
+    return "unix:{}".format(unix) if unix else address
+
+
+def is_local(context: grpc.ServicerContext) -> bool:
+    """Whether the caller came by the Unix socket: same machine, and the user who owns the socket."""
+    return bool(context.peer().startswith("unix:"))
