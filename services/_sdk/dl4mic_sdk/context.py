@@ -37,7 +37,6 @@ class Context:
     def __init__(
         self,
         attempt_folder: Path,
-        previous: Optional[Path],
         events: EventWriter,
         device: Device,
     ) -> None:
@@ -45,7 +44,6 @@ class Context:
         self.artifacts = attempt_folder / "artifacts"
         self.device = device
         self.log = logging.getLogger("dl4mic.network")
-        self._previous = previous
         self._events = events
         self._stop = threading.Event()
 
@@ -109,15 +107,11 @@ class Context:
         self._events.append("checkpoint", {"step": float(step)})
 
     def latest_checkpoint(self) -> Optional[Path]:
-        """Folder of the newest checkpoint of this attempt, else of the attempts before, else None."""
-        folder: Optional[Path] = self.attempt_folder
-        if self._previous is None:
-            return (_checkpoints(self.attempt_folder) or [None])[-1]
-        while folder is not None:
-            found = _checkpoints(folder)
+        """Folder of the newest checkpoint of this attempt, else of the attempts before it, else None."""
+        for number in range(int(self.attempt_folder.name), 0, -1):
+            found = _checkpoints(self.attempt_folder.with_name(str(number)))
             if found:
                 return found[-1]
-            folder = _attempt_before(folder)
         return None
 
     @property
@@ -146,7 +140,3 @@ def _checkpoints(attempt_folder: Path) -> List[Path]:
     folders = (attempt_folder / "checkpoints").glob("*")
     return sorted(each for each in folders if each.suffix != _PARTIAL and each.is_dir())
 
-
-def _attempt_before(attempt_folder: Path) -> Optional[Path]:
-    number = int(attempt_folder.name) - 1
-    return attempt_folder.with_name(str(number)) if number > 0 else None

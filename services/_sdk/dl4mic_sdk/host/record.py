@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The record of one job as the host sees it: what was asked, and the fold of the events in its folder."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Iterator, List, Mapping, Tuple
+
+from google.protobuf.json_format import MessageToDict, ParseDict
+
+from dl4mic import fold
+from dl4mic.check import Request
+from dl4mic.v1.job_pb2 import Job, JobEvent
+from dl4mic_sdk.events import EventWriter, read_events
+from dl4mic_sdk.job_folder import JOB_FILE, JobFolder, read_json, write_json
+
+
+class JobRecord:
+    """One job: its folder, and the Job message folded from it.
+
+    Parameters
+    ----------
+    folder
+        Of the job; its `job.json` is there.
+    first_attempt
+        Attempts before it are another host's, and left alone.
+    """
+
+    def __init__(self, folder: JobFolder, first_attempt: int = 1) -> None:
+        self.folder = folder
+        self.first_attempt = first_attempt
+        self._lock = threading.Lock()
+        self._job = Job()
+        ParseDict(read_json(folder.path / JOB_FILE), self._job)
+        self._attempt = first_attempt
+        self._offset = 0
+
+    @classmethod
+    def create(cls, folder: JobFolder, job: Job, attempt: int) -> JobRecord:
+        """Write a new job down and begin its first attempt."""
+        folder.make_attempt(attempt)
+        write_json(folder.path / JOB_FILE, MessageToDict(job, preserving_proto_field_name=True))
+        record = cls(folder, attempt)
+        record.change_state(attempt, "PENDING")
+        return record
+
+    @property
+    def request(self) -> Request:
+        """What was asked."""
+        request: Request = getattr(self._job, self._job.WhichOneof("request"))
+        return request
+
+    def job(self) -> Job:
+        """Return the job as it is now; a copy."""
+        with self._lock:
+            for event in self._new_events():
+                fold.apply(self._job, event)
+            copy = Job()
+            copy.CopyFrom(self._job)
+        copy.cancel_requested = self.folder.cancel_requested and not fold.has_ended(copy)
+        return copy
+
+    def _new_events(self) -> Iterator[JobEvent]:
+        while True:
+            for self._offset, event in read_events(self.folder.attempt(self._attempt), self._offset):
+                yield ParseDict(event, JobEvent(), ignore_unknown_fields=True)
+            if not self.folder.attempt(self._attempt + 1).is_dir():
+                return
+            self._attempt, self._offset = self._attempt + 1, 0
+
+    def events(self, attempt: int, offset: int) -> Iterator[Tuple[int, JobEvent]]:
+        """Yield (offset behind it, event) of an attempt from a byte offset on."""
+        for behind, event in read_events(self.folder.attempt(attempt), offset):
+            yield behind, ParseDict(event, JobEvent(), ignore_unknown_fields=True)
+
+    def change_state(self, attempt: int, state: str, **more: Any) -> None:
+        """Add a change of state; only while no worker writes."""
+        events = EventWriter(self.folder.make_attempt(attempt))
+        events.append("state", dict(more, state=state))
+        events.close()
+
+    def failures(self) -> List[Tuple[Mapping[str, Any], bool]]:
+        """Return (JobError in JSON, whether it left progress) of every attempt that failed since a person last retried."""
+        found: List[Tuple[Mapping[str, Any], bool]] = []
+        progressed = False
+        for attempt in self.folder.attempts():
+            before, progressed = progressed, False
+            for _, event in read_events(self.folder.attempt(attempt)):
+                progressed = progressed or "checkpoint" in event
+                state = event.get("state", {})
+                if state.get("state") in ("FAILED", "CANCELLED"):
+                    found = []
+                elif "error" in state:
+                    found.append((state["error"], before))
+        return found

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Starts the host of a service and ends it well."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, Optional
+
+from dl4mic.manifest import read_service
+from dl4mic.server import listen
+from dl4mic.v1.job_pb2_grpc import add_JobServiceServicer_to_server
+from dl4mic.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from dl4mic_sdk.host.jobs import Jobs
+from dl4mic_sdk.host.services import JobServicer, NetworkServicer
+from dl4mic_sdk.host.warm import WarmWorkers
+
+LAST_WATCHERS_SECONDS = 2.0
+"""What an instance leaves its watchers to read the end of its job."""
+
+log = logging.getLogger("dl4mic.host")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve.
+
+    Attributes
+    ----------
+    service
+        Service folder.
+    listen
+        ``unix:///path`` or ``HOST:PORT``.
+    jobs
+        Folder of the jobs.
+    roots
+        Data roots, name -> folder.
+    attempt
+        Serve as an orchestrator's instance that runs this attempt of one job.
+    warm
+        Serve as an orchestrator's instance that predicts single images.
+    idle_seconds
+        An instance that nobody has called for so long ends.
+    """
+
+    service: Path
+    listen: str
+    jobs: Path
+    roots: Mapping[str, Path]
+    attempt: Optional[int] = None
+    warm: bool = False
+    idle_seconds: float = 60.0
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, or as an instance until the job has ended.
+
+    Raises
+    ------
+    dl4mic.manifest.ManifestError
+        The service folder cannot be used.
+    OSError
+        The address cannot be listened on.
+    """
+    done = threading.Event()
+    service = read_service(settings.service)
+    jobs = Jobs(service, settings.jobs, settings.roots, settings.attempt, done.set)
+    warm = WarmWorkers(jobs, settings.idle_seconds)
+    listening = listen(
+        settings.listen,
+        {
+            add_NetworkServiceServicer_to_server: NetworkServicer(jobs, warm.predict_image),
+            add_JobServiceServicer_to_server: JobServicer(jobs),
+        },
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: done.set())
+    log.info("serving %s on %s", ", ".join(service.networks), listening.address)
+    _announce(listening.address)
+    _wait(done, settings, jobs)
+    listening.health.enter_graceful_shutdown()
+    jobs.close()
+    warm.close()
+    listening.server.stop(LAST_WATCHERS_SECONDS).wait()
+
+
+def _announce(address: str) -> None:
+    """Tell whoever started this process where it listens: a line of JSON on standard output."""
+    sys.stdout.write(json.dumps({"address": address}) + "\n")
+    sys.stdout.flush()
+
+
+def _wait(done: threading.Event, settings: Settings, jobs: Jobs) -> None:
+    instance_of_a_job = settings.attempt is not None and not settings.warm
+    if not instance_of_a_job:
+        done.wait()
+        return
+    started = time.monotonic()
+    while not done.wait(1.0):
+        if not jobs.all() and time.monotonic() - started > settings.idle_seconds:
+            log.info("nobody called for %g s", settings.idle_seconds)
+            return
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON line per fact."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as a line of JSON."""
+        fact = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fact["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fact)

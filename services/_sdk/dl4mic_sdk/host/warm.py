@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""PredictImage: keeps one worker warm with a model loaded, and hands it images."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+import grpc
+
+from dl4mic.check import Refused, Violation, check_predict
+from dl4mic.plain import request_record
+from dl4mic.server import CHUNK_BYTES, RpcError
+from dl4mic.v1.network_pb2 import PredictImageRequest, PredictImageResponse
+from dl4mic.v1.request_pb2 import JobOptions, PredictRequest
+from dl4mic_sdk.frames import receive_frame, send_frame
+from dl4mic_sdk.host.jobs import Jobs
+from dl4mic_sdk.host.locations import resolved
+from dl4mic_sdk.job_folder import LOG_FILE, REQUEST_FILE, write_json
+
+LARGEST_IMAGE_BYTES = 1 << 30
+"""Of one image by PredictImage; what is larger goes by reference."""
+
+_ANYWHERE = "/"
+"""Stands for the images' location, which single images have none of."""
+
+_ITEM_BYTES = {
+    "bool": 1,
+    "uint8": 1,
+    "int8": 1,
+    "uint16": 2,
+    "int16": 2,
+    "uint32": 4,
+    "int32": 4,
+    "float32": 4,
+    "float64": 8,
+}
+
+log = logging.getLogger("dl4mic.host")
+
+
+class WarmWorkers:
+    """Holds at most one warm worker: for the network, model, parameters and device of the last image.
+
+    Parameters
+    ----------
+    jobs
+        Gives networks and locations.
+    idle_seconds
+        A worker that has had no image for so long is ended.
+    """
+
+    def __init__(self, jobs: Jobs, idle_seconds: float) -> None:
+        self._jobs = jobs
+        self._idle_seconds = idle_seconds
+        self._lock = threading.Lock()
+        self._worker: Optional[_WarmWorker] = None
+        self._timer: Optional[threading.Timer] = None
+
+    def predict_image(
+        self, requests: Iterator[PredictImageRequest], local: bool
+    ) -> Iterator[PredictImageResponse]:
+        """Answer one call of PredictImage.
+
+        Raises
+        ------
+        dl4mic.check.Refused
+            The header is at fault.
+        RpcError
+            The network could not predict the image.
+        """
+        header, pixels = receive_image(requests)
+        record = self._record(header, local)
+        with self._lock:
+            self._keep_warm()
+            worker = self._worker_for(record)
+            try:
+                parts = worker.predict(_image_values(header), pixels)
+            except (OSError, EOFError) as error:
+                self._end_worker()
+                message = "the worker ended while it predicted the image: {}".format(error)
+                raise RpcError(grpc.StatusCode.INTERNAL, message, "WORKER_DIED", worker.last_words()) from error
+        for values, content in parts:
+            yield from _responses(values, content)
+
+    def close(self) -> None:
+        """End the warm worker."""
+        with self._lock:
+            self._end_worker()
+
+    def _record(self, header: PredictImageRequest.Header, local: bool) -> Dict[str, Any]:
+        request = PredictRequest(network=header.network, parameters=header.parameters)
+        request.model.CopyFrom(header.model)
+        request.data.source = _ANYWHERE
+        request.options.device = header.device or JobOptions.AUTO
+        check_predict(request, self._jobs.network(header.network))
+        request.ClearField("data")
+        request = resolved(request, self._jobs.locations, local)
+        return request_record(request, self._jobs.service, job_id="", attempt=1, previous=None)
+
+    def _worker_for(self, record: Dict[str, Any]) -> _WarmWorker:
+        if self._worker is None or self._worker.record != record or not self._worker.alive():
+            self._end_worker()
+            self._worker = _WarmWorker(record)
+        return self._worker
+
+    def _keep_warm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(self._idle_seconds, self.close)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _end_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+        self._worker = None
+
+
+class _WarmWorker:
+    """A worker process that holds one model."""
+
+    def __init__(self, record: Dict[str, Any]) -> None:
+        self.record = record
+        self._folder = Path(tempfile.mkdtemp(prefix="dl4mic-warm-"))
+        write_json(self._folder / REQUEST_FILE, record)
+        self._socket, theirs = socket.socketpair()
+        with theirs, (self._folder / LOG_FILE).open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "dl4mic_sdk.warm_worker", str(self._folder), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=[theirs.fileno()],
+            )
+        ready, _ = receive_frame(self._socket)
+        if "fault" in ready:
+            fault = ready["fault"]
+            self.end()
+            raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, fault["message"], fault["code"], fault["hint"])
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def predict(self, values: Dict[str, Any], pixels: bytes) -> list:
+        send_frame(self._socket, values, pixels)
+        parts = []
+        while True:
+            values, content = receive_frame(self._socket)
+            if "fault" in values:
+                fault = values["fault"]
+                raise RpcError(
+                    grpc.StatusCode.INVALID_ARGUMENT, fault["message"], fault["code"], fault["hint"]
+                )
+            if values.get("end"):
+                return parts
+            parts.append((values, content))
+
+    def last_words(self) -> str:
+        text = (self._folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip()
+        return text.splitlines()[-1] if text else ""
+
+    def end(self) -> None:
+        self._socket.close()
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+        shutil.rmtree(str(self._folder), ignore_errors=True)
+
+
+def receive_image(requests: Iterator[PredictImageRequest]) -> Tuple[PredictImageRequest.Header, bytes]:
+    """Collect the header and pixels of a call.
+
+    Raises
+    ------
+    dl4mic.check.Refused
+        No header first, an unknown dtype, an image too large, or not as many bytes as the header says.
+    """
+    first = next(requests, PredictImageRequest())
+    if first.WhichOneof("part") != "header":
+        raise _refused("header", "must be the first message")
+    expected = _expected_bytes(first.header)
+    pixels = bytearray()
+    for request in requests:
+        pixels += request.chunk
+        if len(pixels) > expected:
+            break
+    if len(pixels) != expected:
+        words = "expected {} bytes for shape and dtype, got {}".format(expected, len(pixels))
+        raise _refused("chunk", words)
+    return first.header, bytes(pixels)
+
+
+def _expected_bytes(header: PredictImageRequest.Header) -> int:
+    image = header.image
+    if image.dtype not in _ITEM_BYTES:
+        known = ", ".join(_ITEM_BYTES)
+        raise _refused("header.image.dtype", "{!r} is not one of {}".format(image.dtype, known))
+    if len(image.shape) != len(image.axes) or not image.shape or min(image.shape) < 1:
+        words = "shape {} does not fit axes {!r}".format(list(image.shape), image.axes)
+        raise _refused("header.image.shape", words)
+    expected = _ITEM_BYTES[image.dtype]
+    for length in image.shape:
+        expected *= length
+    if expected > LARGEST_IMAGE_BYTES:
+        raise _refused("header.image.shape", "is over 1 GiB; send a folder by reference with Predict")
+    return expected
+
+
+def _refused(field: str, description: str) -> Refused:
+    return Refused([Violation(field, description)])
+
+
+def _image_values(header: PredictImageRequest.Header) -> Dict[str, Any]:
+    image = header.image
+    return {
+        "axes": image.axes,
+        "shape": list(image.shape),
+        "dtype": image.dtype,
+        "pixel_size": dict(image.pixel_size),
+    }
+
+
+def _responses(values: Dict[str, Any], content: bytes) -> Iterator[PredictImageResponse]:
+    response = PredictImageResponse()
+    if "table" in values:
+        response.table.title = values["table"]
+        response.table.csv = content.decode("utf-8")
+        yield response
+        return
+    response.header.title = values["title"]
+    image = response.header.image
+    image.axes, image.dtype = values["axes"], values["dtype"]
+    image.shape.extend(values["shape"])
+    for axis, size in values["pixel_size"].items():
+        image.pixel_size[axis] = size
+    yield response
+    for start in range(0, len(content), CHUNK_BYTES):
+        yield PredictImageResponse(chunk=content[start : start + CHUNK_BYTES])

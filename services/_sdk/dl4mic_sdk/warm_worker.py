@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The worker that holds one model and predicts single images: ``python -m dl4mic_sdk.warm_worker FOLDER FD``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+import numpy as np
+
+from dl4mic_sdk.frames import receive_frame, send_frame
+from dl4mic_sdk.images import Image
+from dl4mic_sdk.job_folder import REQUEST_FILE, read_json
+from dl4mic_sdk.network import Network, Prediction, Table
+from dl4mic_sdk.worker import die_with_host, fault_of, open_models, open_network
+
+log = logging.getLogger("dl4mic.worker")
+
+
+def main(arguments: List[str]) -> int:
+    """Serve images on an inherited socket until it is closed."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    connection = socket.socket(fileno=int(arguments[1]))
+    try:
+        network = _load(Path(arguments[0]))
+    except Exception as error:
+        log.error("the model could not be loaded", exc_info=error)
+        send_frame(connection, {"fault": fault_of(error)})
+        return 1
+    send_frame(connection, {"ready": True})
+    while True:
+        try:
+            values, content = receive_frame(connection)
+        except EOFError:
+            return 0
+        _answer(connection, network, values, content)
+
+
+def _load(folder: Path) -> Network:
+    request = read_json(folder / REQUEST_FILE)
+    network = open_network(request)
+    network.device_kernel(request["device"])
+    network.load(open_models(request)[0])
+    return network
+
+
+def _answer(connection: socket.socket, network: Network, values: Dict[str, Any], content: bytes) -> None:
+    try:
+        pixels = np.frombuffer(content, dtype=values["dtype"]).reshape(values["shape"])
+        prediction = network.predict_image(Image(pixels, values["axes"], values["pixel_size"], "image"))
+    except Exception as error:
+        log.error("the image could not be predicted", exc_info=error)
+        send_frame(connection, {"fault": fault_of(error)})
+        return
+    _send(connection, prediction)
+    send_frame(connection, {"end": True})
+
+
+def _send(connection: socket.socket, prediction: Prediction) -> None:
+    for title, image in prediction.images.items():
+        pixels = np.ascontiguousarray(image.pixels)
+        values = {
+            "title": title,
+            "axes": image.axes,
+            "shape": list(pixels.shape),
+            "dtype": pixels.dtype.newbyteorder("=").name,
+            "pixel_size": dict(image.pixel_size),
+        }
+        send_frame(connection, values, pixels.astype(pixels.dtype.newbyteorder("<")).tobytes())
+    for title, table in prediction.tables.items():
+        send_frame(connection, {"table": title}, _csv(table).encode("utf-8"))
+
+
+def _csv(table: Table) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    die_with_host(os.getppid())
+    sys.exit(main(sys.argv[1:]))
