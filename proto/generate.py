@@ -29,7 +29,9 @@ def make_environment() -> Path:
     marker = ENVIRONMENT / "lock.txt"
     if not marker.exists() or marker.read_bytes() != LOCK.read_bytes():
         uv = [sys.executable, "-m", "uv"]
-        subprocess.run([*uv, "venv", "-q", "--clear", "--python", PYTHONS, str(ENVIRONMENT)], check=True)
+        subprocess.run(
+            [*uv, "venv", "-q", "--clear", "--python", PYTHONS, str(ENVIRONMENT)], check=True
+        )
         python = str(ENVIRONMENT / "bin" / "python")
         sync = [*uv, "pip", "sync", "-q", "--python", python, "--require-hashes", str(LOCK)]
         subprocess.run(sync, check=True)

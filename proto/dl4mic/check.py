@@ -59,7 +59,9 @@ class Refused(ValueError):
     """A request that must not become a job."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
-        super().__init__("; ".join("{0.field}: {0.description}".format(each) for each in violations))
+        super().__init__(
+            "; ".join("{0.field}: {0.description}".format(each) for each in violations)
+        )
         self.violations = list(violations)
 
 
@@ -81,7 +83,11 @@ def check_qc(request: QcRequest, network: Network) -> None:
     found = list(_check_options(request.options, network))
     found += _check_dataset("data", request.data, network, with_target=True)
     if bool(request.models) == bool(request.prediction):
-        found.append(Violation("models", "name the models to score, or a folder of predictions, and not both"))
+        found.append(
+            Violation(
+                "models", "name the models to score, or a folder of predictions, and not both"
+            )
+        )
     for number, model in enumerate(request.models):
         found += _check_model("models[{}]".format(number), model)
     if request.prediction:
@@ -132,7 +138,7 @@ def complete_parameters(
         Every parameter that the verb reads, in the manifest's order; None where the network chooses.
     """
     presets = {each.name: each.parameters for each in network.presets}
-    chosen = presets.get(preset or "default", {})
+    chosen: Mapping[str, ParameterValue] = presets.get(preset or "default", {})
     complete: Dict[str, Optional[ParameterValue]] = {}
     for parameter in network.parameters:
         if verb in parameter.verbs:
@@ -200,14 +206,19 @@ def _check_options(options: JobOptions, network: Network) -> Iterator[Violation]
     if abs(options.priority) > LARGEST_PRIORITY:
         yield Violation("options.priority", "{} is not from -1000 to 1000".format(options.priority))
     if len(options.labels) > MOST_LABELS:
-        yield Violation("options.labels", "{} labels; at most 32 are kept".format(len(options.labels)))
+        yield Violation(
+            "options.labels", "{} labels; at most 32 are kept".format(len(options.labels))
+        )
     for key, value in sorted(options.labels.items()):
         yield from _check_name("options.labels", key)
         yield from _check_name("options.labels[{}]".format(key), value)
     if options.HasField("deadline") and options.deadline.ToNanoseconds() <= 0:
         yield Violation("options.deadline", "must lie in the future")
     if options.device == JobOptions.GPU and network.resources.gpu == network.resources.NONE:
-        yield Violation("options.device", "{} computes on the CPU only; leave the device out".format(network.name))
+        yield Violation(
+            "options.device",
+            "{} computes on the CPU only; leave the device out".format(network.name),
+        )
 
 
 def _check_name(field: str, text: str) -> Iterator[Violation]:
@@ -221,7 +232,9 @@ def _check_new_name(field: str, text: str) -> Iterator[Violation]:
     yield from _check_name(field, text)
 
 
-def _check_dataset(field: str, data: Dataset, network: Network, with_target: bool) -> Iterator[Violation]:
+def _check_dataset(
+    field: str, data: Dataset, network: Network, with_target: bool
+) -> Iterator[Violation]:
     supervision = data.supervision or network.supervision
     targeted = with_target and network.supervision not in WITHOUT_TARGET
     if with_target and supervision != network.supervision:
@@ -246,7 +259,10 @@ def _check_location(field: str, location: str) -> Iterator[Violation]:
     if not location:
         yield Violation(field, "is empty; name the folder of images")
     elif not _LOCATION.fullmatch(location) or "\0" in location:
-        yield Violation(field, "{!r} is not a location: use ROOT:PATH, uploads:PATH or job:ID/PATH".format(location))
+        yield Violation(
+            field,
+            "{!r} is not a location: use ROOT:PATH, uploads:PATH or job:ID/PATH".format(location),
+        )
     elif ".." in re.split(r"[/\\:]", location):
         yield Violation(field, "{!r} leaves its root: '..' is not allowed".format(location))
 
@@ -254,19 +270,30 @@ def _check_location(field: str, location: str) -> Iterator[Violation]:
 def _check_axes(field: str, axes: str) -> Iterator[Violation]:
     known = set(axes) <= set(AXES) and len(set(axes)) == len(axes)
     if axes and not (known and {"Y", "X"} <= set(axes)):
-        yield Violation(field, "{!r} are not axes: use each of T, C, Z, Y, X once at most, with Y and X".format(axes))
+        yield Violation(
+            field,
+            "{!r} are not axes: use each of T, C, Z, Y, X once at most, with Y and X".format(axes),
+        )
 
 
 def _check_model(field: str, model: ModelReference) -> Iterator[Violation]:
     if not model.name:
-        yield Violation(field + ".name", "is empty; name a model, NAME or NAME:VERSION, or a training job, job:ID")
+        yield Violation(
+            field + ".name",
+            "is empty; name a model, NAME or NAME:VERSION, or a training job, job:ID",
+        )
     elif not _MODEL_NAME.fullmatch(model.name):
         yield from _check_location(field + ".name", model.name)
     if not _WEIGHTS.fullmatch(model.weights):
-        yield Violation(field + ".weights", "{!r}: use best, last or the number of an epoch".format(model.weights))
+        yield Violation(
+            field + ".weights",
+            "{!r}: use best, last or the number of an epoch".format(model.weights),
+        )
 
 
-def _check_parameters(request: Request, network: Network, verb: Parameter.Verb) -> Iterator[Violation]:
+def _check_parameters(
+    request: Request, network: Network, verb: Parameter.Verb
+) -> Iterator[Violation]:
     declared = {each.name: each for each in network.parameters if verb in each.verbs}
     for name in sorted(request.parameters):
         field = "parameters.{}".format(name)
@@ -278,17 +305,23 @@ def _check_parameters(request: Request, network: Network, verb: Parameter.Verb) 
             yield Violation(field, problem)
     presets = [each.name for each in network.presets]
     if isinstance(request, TrainRequest) and request.preset and request.preset not in presets:
-        yield Violation("preset", "{!r} is unknown; there are {}".format(request.preset, ", ".join(presets)))
+        yield Violation(
+            "preset", "{!r} is unknown; there are {}".format(request.preset, ", ".join(presets))
+        )
 
 
-def _unknown_parameter(name: str, network: Network, verb: Parameter.Verb, declared: Mapping[str, Parameter]) -> str:
+def _unknown_parameter(
+    name: str, network: Network, verb: Parameter.Verb, declared: Mapping[str, Parameter]
+) -> str:
     word = Parameter.Verb.Name(verb).lower()
     if any(each.name == name for each in network.parameters):
         return "{} does not read it when it is asked to {}".format(network.name, word)
     near = difflib.get_close_matches(name, list(declared), n=3)
     if near:
         return "is no parameter of {}; did you mean {}?".format(network.name, " or ".join(near))
-    return "is no parameter of {}; it has {}".format(network.name, ", ".join(sorted(declared)) or "none")
+    return "is no parameter of {}; it has {}".format(
+        network.name, ", ".join(sorted(declared)) or "none"
+    )
 
 
 def _problem_of_list(parameter: Parameter, value: ParameterValue) -> str:
@@ -298,8 +331,12 @@ def _problem_of_list(parameter: Parameter, value: ParameterValue) -> str:
     shortest = parameter.minimum_length if parameter.HasField("minimum_length") else 0
     longest = parameter.maximum_length if parameter.HasField("maximum_length") else len(elements)
     if not shortest <= len(elements) <= longest:
-        return "{} has {} values; expected {}".format(show(value), len(elements), allowed_range(parameter))
-    problems: List[str] = [_problem_of_scalar(parameter, parameter.element_type, each) for each in elements]
+        return "{} has {} values; expected {}".format(
+            show(value), len(elements), allowed_range(parameter)
+        )
+    problems: List[str] = [
+        _problem_of_scalar(parameter, parameter.element_type, each) for each in elements
+    ]
     return next((each for each in problems if each), "")
 
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A job's state is the fold of its events: the one function that folds, for a lone service and an orchestrator alike."""
+"""Folds events into a job: its state is nothing else, in a lone service and in an orchestrator alike."""
 
 from __future__ import annotations
 
-from dl4mic.v1.job_pb2 import Job, JobEvent, StateChange
+from typing import Any
+
+from dl4mic.v1.job_pb2 import Job, JobEvent, StateChange, Warning
 
 ENDED = (Job.SUCCEEDED, Job.FAILED, Job.CANCELLED)
 """States that a job leaves only by RetryJob."""
@@ -28,8 +30,8 @@ def apply(job: Job, event: JobEvent) -> None:
         _replace(job.metrics, event.metric, "name")
     elif kind == "artifact":
         _replace(job.artifacts, event.artifact, "path")
-    elif kind == "warning" and len(job.warnings) < MOST_WARNINGS and event.warning not in job.warnings:
-        job.warnings.add().CopyFrom(event.warning)
+    elif kind == "warning":
+        _add_warning(job, event.warning)
 
 
 def _apply_state(job: Job, event: JobEvent) -> None:
@@ -55,7 +57,12 @@ def _begin_attempt(job: Job, attempt: int) -> None:
         job.ClearField(field)
 
 
-def _replace(entries, entry, key: str) -> None:  # type: ignore[no-untyped-def]  # repeated fields of two types
+def _add_warning(job: Job, warning: Warning) -> None:
+    if warning not in job.warnings and len(job.warnings) < MOST_WARNINGS:
+        job.warnings.append(warning)
+
+
+def _replace(entries: Any, entry: Any, key: str) -> None:
     for known in entries:
         if getattr(known, key) == getattr(entry, key):
             known.CopyFrom(entry)

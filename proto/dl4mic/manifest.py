@@ -160,7 +160,9 @@ def _problems_of_service(content: Mapping[str, Any], folder: Path) -> List[str]:
         if not content.get(key):
             problems.append("the key {!r} is missing".format(key))
     if content.get("service") not in (None, folder.name):
-        problems.append("service is {!r}, but the folder is called {!r}".format(content["service"], folder.name))
+        problems.append(
+            "service is {!r}, but the folder is called {!r}".format(content["service"], folder.name)
+        )
     for name, entry in content["networks"].items():
         problems += _problems_of_network(str(name), entry)
     return problems
@@ -169,7 +171,9 @@ def _problems_of_service(content: Mapping[str, Any], folder: Path) -> List[str]:
 def _problems_of_network(name: str, entry: Any) -> List[str]:
     if not isinstance(entry, dict):
         return ["{}: must be a mapping".format(name)]
-    problems = ["{}: unknown key {!r}".format(name, key) for key in entry if key not in _NETWORK_KEYS]
+    problems = [
+        "{}: unknown key {!r}".format(name, key) for key in entry if key not in _NETWORK_KEYS
+    ]
     for key in ("title", "task", "supervision", "axes", "parameters", "presets"):
         if not entry.get(key):
             problems.append("{}: the key {!r} is missing".format(name, key))
@@ -217,7 +221,9 @@ def _networks(path: Path, records: Mapping[str, Mapping[str, Any]]) -> Dict[str,
         except (ParseError, TypeError, ValueError, AttributeError) as error:
             problems.append("{}: {}".format(name, error))
             continue
-        problems += ["{}: {}".format(name, each) for each in _problems_of_parameters(networks[name])]
+        problems += [
+            "{}: {}".format(name, each) for each in _problems_of_parameters(networks[name])
+        ]
     if problems:
         raise ManifestError(path, problems)
     return networks
@@ -269,11 +275,15 @@ def _parameter(name: str, declared: Mapping[str, Any]) -> Dict[str, Any]:
     return values
 
 
-def _preset(name: str, entry: Mapping[str, Any], types: Mapping[str, Tuple[str, str]]) -> Dict[str, Any]:
+def _preset(
+    name: str, entry: Mapping[str, Any], types: Mapping[str, Tuple[str, str]]
+) -> Dict[str, Any]:
     unknown = sorted(set(entry.get("parameters") or {}) - set(types))
     if unknown:
         raise ValueError("preset {}: no parameter {}".format(name, ", ".join(unknown)))
-    values = {key: _value(value, types[key]) for key, value in (entry.get("parameters") or {}).items()}
+    values = {
+        key: _value(value, types[key]) for key, value in (entry.get("parameters") or {}).items()
+    }
     return {"name": name, "help": entry.get("help", ""), "parameters": values}
 
 
@@ -307,7 +317,9 @@ def _problems_of_parameters(network: Network) -> List[str]:
             problems += _problem("default of", parameter, parameter.default_value)
     for preset in network.presets:
         for name in sorted(preset.parameters):
-            problems += _problem("preset {}:".format(preset.name), declared[name], preset.parameters[name])
+            problems += _problem(
+                "preset {}:".format(preset.name), declared[name], preset.parameters[name]
+            )
     return problems
 
 

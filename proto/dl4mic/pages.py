@@ -37,7 +37,9 @@ def page(
     if token:
         keys = [key(entry) for entry in entries]
         if token not in keys:
-            raise Refused([Violation("page_token", "is not known any more; start at the first page")])
+            raise Refused(
+                [Violation("page_token", "is not known any more; start at the first page")]
+            )
         start = keys.index(token) + 1
     found = list(entries[start : start + size])
     more = start + size < len(entries)

@@ -62,10 +62,15 @@ def _of_verb(request: Request, supervision: Dataset.Supervision) -> Dict[str, An
         return {
             "model_name": request.model,
             "parent": _model(request.parent) if request.HasField("parent") else None,
-            "validation": _dataset(request.validation, supervision) if request.HasField("validation") else None,
+            "validation": _dataset(request.validation, supervision)
+            if request.HasField("validation")
+            else None,
         }
     if isinstance(request, QcRequest):
-        return {"models": [_model(each) for each in request.models], "prediction": request.prediction or None}
+        return {
+            "models": [_model(each) for each in request.models],
+            "prediction": request.prediction or None,
+        }
     return {"models": [_model(request.model)]}
 
 

@@ -9,8 +9,6 @@ from typing import Optional, Sequence
 
 from dl4mic.v1.job_pb2 import JobError
 
-Code = JobError.Code
-
 ALWAYS = frozenset({JobError.NODE_LOST, JobError.PREEMPTED})
 AFTER_PROGRESS = frozenset({JobError.CRASHED, JobError.UNRESPONSIVE, JobError.INTERNAL})
 WHEN_IT_COMES_BACK = frozenset(
@@ -40,11 +38,13 @@ class Failure:
         It left a checkpoint or a finished item that the attempt before it had not.
     """
 
-    code: Code
+    code: int
     progressed: bool = False
 
 
-def pause_before_retry(failures: Sequence[Failure], waited: timedelta = timedelta(0)) -> Optional[timedelta]:
+def pause_before_retry(
+    failures: Sequence[Failure], waited: timedelta = timedelta(0)
+) -> Optional[timedelta]:
     """Say how long to pause before the next attempt, or None when there shall be none.
 
     Parameters
@@ -66,7 +66,7 @@ def pause_before_retry(failures: Sequence[Failure], waited: timedelta = timedelt
         return _pause_after_crash(failures)
     if newest.code in WHEN_IT_COMES_BACK and waited < LONGEST_WAIT:
         in_a_row = len(failures) - _start_of_row(failures)
-        return min(FIRST_PAUSE * 2 ** min(in_a_row - 1, 16), LONGEST_PAUSE)
+        return min(FIRST_PAUSE * (1 << min(in_a_row - 1, 16)), LONGEST_PAUSE)
     return None
 
 

@@ -61,17 +61,25 @@ def not_found(message: str, reason: str, hint: str = "") -> RpcError:
 def status_of(error: Exception) -> status_pb2.Status:
     """Translate an error into the status that a client of any language can take apart."""
     if isinstance(error, Refused):
-        return _status(grpc.StatusCode.INVALID_ARGUMENT, str(error), "REQUEST_REFUSED", "", error.violations)
+        return _status(
+            grpc.StatusCode.INVALID_ARGUMENT, str(error), "REQUEST_REFUSED", "", error.violations
+        )
     if isinstance(error, RpcError):
         return _status(error.code, error.message, error.reason, error.hint)
     number = uuid.uuid4().hex[:8]
     log.error("unexpected error %s", number, exc_info=error)
     message = "the server met an unexpected error; its log has it under {}".format(number)
-    return _status(grpc.StatusCode.INTERNAL, message, "UNEXPECTED", "Tell the administrator the number.")
+    return _status(
+        grpc.StatusCode.INTERNAL, message, "UNEXPECTED", "Tell the administrator the number."
+    )
 
 
 def _status(
-    code: grpc.StatusCode, message: str, reason: str, hint: str, violations: Sequence[Violation] = ()
+    code: grpc.StatusCode,
+    message: str,
+    reason: str,
+    hint: str,
+    violations: Sequence[Violation] = (),
 ) -> status_pb2.Status:
     status = status_pb2.Status(code=code.value[0], message=message)
     info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
@@ -92,7 +100,7 @@ def _pack(status: status_pb2.Status, detail: Any) -> None:
     status.details.add().CopyFrom(packed)
 
 
-class ErrorInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
+class ErrorInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
     """Ends a call that raised with the status of its error; no traceback reaches a client."""
 
     def intercept_service(self, continuation: Callable[..., Any], details: Any) -> Any:
@@ -130,8 +138,6 @@ def _yielding(behaviour: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> None:
-    if context.code() is not None:
-        raise error  # the behaviour itself called context.abort
     context.abort_with_status(rpc_status.to_status(status_of(error)))
 
 
@@ -148,7 +154,7 @@ def listen(
     servicers: Mapping[Any, Any],
     *,
     workers: int = 64,
-    interceptors: Sequence[grpc.ServerInterceptor] = (),
+    interceptors: Sequence[Any] = (),
     credentials: Optional[grpc.ServerCredentials] = None,
 ) -> Listening:
     """Start a server of the contract with health and reflection.
@@ -192,7 +198,7 @@ def listen(
 
 def service_name(add: Any) -> str:
     """Full name of the service that a stub's ``add_NameServicer_to_server`` registers."""
-    return "dl4mic.v1." + add.__name__[len("add_") : -len("Servicer_to_server")]
+    return "dl4mic.v1." + str(add.__name__)[len("add_") : -len("Servicer_to_server")]
 
 
 def _add_health(server: grpc.Server, names: Sequence[str]) -> health.HealthServicer:
@@ -211,7 +217,11 @@ def _bind(server: grpc.Server, address: str, credentials: Optional[grpc.ServerCr
         if os.path.exists(unix):
             os.unlink(unix)
     try:
-        port = server.add_secure_port(target, credentials) if credentials else server.add_insecure_port(target)
+        port = (
+            server.add_secure_port(target, credentials)
+            if credentials
+            else server.add_insecure_port(target)
+        )
     except RuntimeError as error:
         raise OSError("cannot listen on {}: {}".format(address, error)) from error
     if not port:

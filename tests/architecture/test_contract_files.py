@@ -21,7 +21,9 @@ def test_buf_finds_nothing_to_lint() -> None:
 
 
 def test_buf_would_not_format_anything() -> None:
-    done = subprocess.run([str(BUF), "format", "-d", "--exit-code"], cwd=PROTO, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [str(BUF), "format", "-d", "--exit-code"], cwd=PROTO, stdout=subprocess.PIPE, text=True
+    )
     assert done.returncode == 0, done.stdout
 
 

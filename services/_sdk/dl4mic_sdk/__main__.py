@@ -19,24 +19,53 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m dl4mic_sdk", description="Serve, try and check a network.")
+    parser = argparse.ArgumentParser(
+        prog="python -m dl4mic_sdk", description="Serve, try and check a network."
+    )
     commands = parser.add_subparsers(required=True, dest="name")
     serve = commands.add_parser("serve", help="serve a service folder's networks by gRPC")
     serve.add_argument("service", type=Path, help="the service folder")
-    serve.add_argument("--listen", default="localhost:50051", help="HOST:PORT or unix:///path (%(default)s)")
-    serve.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of the jobs (./%(default)s)")
-    serve.add_argument("--root", action="append", default=[], metavar="NAME=DIR", help="a data root; may be repeated")
-    serve.add_argument("--attempt", type=int, help="serve as an orchestrator's instance: run this attempt of one job")
-    serve.add_argument("--warm", action="store_true", help="serve as an orchestrator's instance for single images")
-    serve.add_argument("--idle-seconds", type=float, default=60.0, help="an idle instance or warm worker ends (%(default)s)")
+    serve.add_argument(
+        "--listen", default="localhost:50051", help="HOST:PORT or unix:///path (%(default)s)"
+    )
+    serve.add_argument(
+        "--jobs", type=Path, default=Path("jobs"), help="folder of the jobs (./%(default)s)"
+    )
+    serve.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="a data root; may be repeated",
+    )
+    serve.add_argument(
+        "--attempt",
+        type=int,
+        help="serve as an orchestrator's instance: run this attempt of one job",
+    )
+    serve.add_argument(
+        "--warm", action="store_true", help="serve as an orchestrator's instance for single images"
+    )
+    serve.add_argument(
+        "--idle-seconds",
+        type=float,
+        default=60.0,
+        help="an idle instance or warm worker ends (%(default)s)",
+    )
     serve.set_defaults(command=_serve)
-    run = commands.add_parser("run", help="do the job of an attempt's folder, which holds request.json, with no server")
+    run = commands.add_parser(
+        "run", help="do the job of an attempt's folder, which holds request.json, with no server"
+    )
     run.add_argument("folder", type=Path, help="JOBS/<job id>/<attempt>")
     run.set_defaults(command=_run)
-    describe = commands.add_parser("describe", help="print the networks of a service folder as JSON")
+    describe = commands.add_parser(
+        "describe", help="print the networks of a service folder as JSON"
+    )
     describe.add_argument("service", type=Path, help="the service folder")
     describe.set_defaults(command=_describe)
-    check = commands.add_parser("check", help="say in plain words what is wrong with a service folder")
+    check = commands.add_parser(
+        "check", help="say in plain words what is wrong with a service folder"
+    )
     check.add_argument("service", type=Path, help="the service folder")
     check.set_defaults(command=_check)
     return parser
@@ -85,9 +114,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> int:
+    from google.protobuf.json_format import MessageToDict
+
     from dl4mic.manifest import ManifestError, read_service
     from dl4mic_sdk.host.describe import describe
-    from google.protobuf.json_format import MessageToDict
 
     try:
         service = read_service(options.service)
@@ -105,7 +135,11 @@ def _check(options: argparse.Namespace) -> int:
     problems = problems_of_service(options.service)
     for problem in problems:
         sys.stdout.write("- {}\n".format(problem))
-    sys.stdout.write("{}: {}\n".format(options.service, "{} to mend".format(len(problems)) if problems else "in order"))
+    sys.stdout.write(
+        "{}: {}\n".format(
+            options.service, "{} to mend".format(len(problems)) if problems else "in order"
+        )
+    )
     return 1 if problems else 0
 
 

@@ -139,4 +139,3 @@ def size_of(path: Path) -> int:
 def _checkpoints(attempt_folder: Path) -> List[Path]:
     folders = (attempt_folder / "checkpoints").glob("*")
     return sorted(each for each in folders if each.suffix != _PARTIAL and each.is_dir())
-

@@ -45,7 +45,8 @@ def cpu_kernel(asked: str) -> Device:
 
     if asked == "gpu":
         raise DeviceError(
-            "this network computes on the CPU only", "Ask for --device cpu, or leave the device out."
+            "this network computes on the CPU only",
+            "Ask for --device cpu, or leave the device out.",
         )
     product = np.full((8, 16), 2.0) @ np.full((16, 8), 0.5)
     if not np.array_equal(product, np.full((8, 8), 16.0)):

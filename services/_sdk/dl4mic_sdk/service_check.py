@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator, List, Optional, Sequence
 
 from dl4mic.manifest import ManifestError, Service, read_service
 
@@ -57,22 +57,28 @@ def _problems_of_code(path: Path, service: Service) -> Iterator[str]:
     yield from _problems_of_classes(tree)
 
 
-def _networks_of(tree: ast.Module) -> object:
+def _networks_of(tree: ast.Module) -> Optional[List[str]]:
     for node in tree.body:
-        if isinstance(node, ast.AnnAssign):
-            targets, value = [node.target], node.value
-        elif isinstance(node, ast.Assign):
-            targets, value = node.targets, node.value
-        else:
-            continue
-        if isinstance(value, ast.Dict) and any(getattr(each, "id", "") == "networks" for each in targets):
+        value = getattr(node, "value", None)
+        if isinstance(value, ast.Dict) and "networks" in _names_assigned(node):
             return [ast.literal_eval(key) for key in value.keys if key is not None]
     return None
 
 
+def _names_assigned(node: ast.stmt) -> Sequence[str]:
+    targets: Sequence[ast.expr] = ()
+    if isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    elif isinstance(node, ast.Assign):
+        targets = node.targets
+    return [each.id for each in targets if isinstance(each, ast.Name)]
+
+
 def _problems_of_classes(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "Network" for base in node.bases):
+        if isinstance(node, ast.ClassDef) and any(
+            getattr(base, "id", "") == "Network" for base in node.bases
+        ):
             written = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
             for method in METHODS:
                 if method not in written:
@@ -92,4 +98,6 @@ def _problems_of_imports(path: Path) -> Iterator[str]:
             names = [node.module or ""]
         for name in names:
             if any(name == each or name.startswith(each + ".") for each in FORBIDDEN):
-                yield "{} imports {}: a network needs nothing but dl4mic_sdk and its framework".format(path.name, name)
+                yield "{} imports {}: a network needs nothing but dl4mic_sdk and its framework".format(
+                    path.name, name
+                )

@@ -50,10 +50,14 @@ def _load(folder: Path) -> Network:
     return network
 
 
-def _answer(connection: socket.socket, network: Network, values: Dict[str, Any], content: bytes) -> None:
+def _answer(
+    connection: socket.socket, network: Network, values: Dict[str, Any], content: bytes
+) -> None:
     try:
         pixels = np.frombuffer(content, dtype=values["dtype"]).reshape(values["shape"])
-        prediction = network.predict_image(Image(pixels, values["axes"], values["pixel_size"], "image"))
+        prediction = network.predict_image(
+            Image(pixels, values["axes"], values["pixel_size"], "image")
+        )
     except Exception as error:
         log.error("the image could not be predicted", exc_info=error)
         send_frame(connection, {"fault": fault_of(error)})

@@ -22,7 +22,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
-from dl4mic_sdk.errors import DataError, ModelError, SdkError, Stopped
+from dl4mic_sdk.errors import DataError, SdkError, Stopped
 from dl4mic_sdk.events import EventWriter
 from dl4mic_sdk.job_folder import FAULT_FILE, REQUEST_FILE, read_json, write_json
 from dl4mic_sdk.network import Network
@@ -42,7 +42,11 @@ log = logging.getLogger("dl4mic.worker")
 def main(arguments: List[str]) -> int:
     """Do the job of an attempt folder; return the exit status."""
     attempt_folder = Path(arguments[0]).resolve()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
     events = EventWriter(attempt_folder)
     events.append("state", {"state": "RUNNING"})
     try:
@@ -50,7 +54,9 @@ def main(arguments: List[str]) -> int:
     except Stopped:
         log.info("stopped as asked")
         return EXIT_STOPPED
-    except BaseException as error:  # a KeyboardInterrupt or SystemExit of the network is a fault like another
+    except (
+        BaseException
+    ) as error:  # a KeyboardInterrupt or SystemExit of the network is a fault like another
         log.error("the job failed", exc_info=error)
         write_json(attempt_folder / FAULT_FILE, fault_of(error))
         return EXIT_FAULT
@@ -121,14 +127,18 @@ def open_models(request: Mapping[str, Any]) -> List[ModelFolder]:
 
 def open_model(reference: Mapping[str, str], network: str) -> ModelFolder:
     """Open a model of a network."""
-    return ModelFolder.open(reference["name"], Path(reference["folder"]), reference["weights"], network)
+    return ModelFolder.open(
+        reference["name"], Path(reference["folder"]), reference["weights"], network
+    )
 
 
 def fault_of(error: BaseException) -> Dict[str, Any]:
     """Say why the job failed, in the JSON form of the contract's JobError."""
     if isinstance(error, DataError):
         files = [{"path": path, "message": message} for path, message in error.files]
-        return _fault(error.code, error.message, error.hint, files=files, file_count=error.file_count)
+        return _fault(
+            error.code, error.message, error.hint, files=files, file_count=error.file_count
+        )
     if isinstance(error, SdkError):
         return _fault(error.code, error.message, error.hint)
     if isinstance(error, MemoryError) or type(error).__name__ in _MEMORY_ERRORS:
@@ -138,12 +148,18 @@ def fault_of(error: BaseException) -> Dict[str, Any]:
             "Lower batch_size or patch_size, or use smaller tiles.",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _fault("DISK_FULL", "the disk is full: {}".format(error), "Free some space, then retry the job.")
+        return _fault(
+            "DISK_FULL",
+            "the disk is full: {}".format(error),
+            "Free some space, then retry the job.",
+        )
     where = traceback.extract_tb(error.__traceback__)[-1]
     message = "{}: {} ({}, line {})".format(
         type(error).__name__, _first_line(error), Path(where.filename).name, where.lineno
     )
-    return _fault("INTERNAL", message, "This is a defect of the network; the job's log has the details.")
+    return _fault(
+        "INTERNAL", message, "This is a defect of the network; the job's log has the details."
+    )
 
 
 def _fault(code: str, message: str, hint: str, **more: Any) -> Dict[str, Any]:

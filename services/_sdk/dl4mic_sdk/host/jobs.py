@@ -151,7 +151,9 @@ class Jobs:
         with self._changed:
             job = record.job()
             if job.state not in (Job.FAILED, Job.CANCELLED):
-                raise _precondition(job, "only a failed or cancelled job can be tried again", "JOB_NOT_FAILED")
+                raise _precondition(
+                    job, "only a failed or cancelled job can be tried again", "JOB_NOT_FAILED"
+                )
             record.folder.forget_cancel()
             record.change_state(job.attempt + 1, "PENDING")
             self._enqueue(job_id)
@@ -184,7 +186,9 @@ class Jobs:
     def _same(self, record: JobRecord, request: Request) -> Job:
         if record.request != request:
             message = "job {!r} was accepted with another request".format(record.folder.path.name)
-            raise RpcError(grpc.StatusCode.ALREADY_EXISTS, message, "JOB_EXISTS", "Choose another id.")
+            raise RpcError(
+                grpc.StatusCode.ALREADY_EXISTS, message, "JOB_EXISTS", "Choose another id."
+            )
         return record.job()
 
     def _refuse_second(self) -> None:
@@ -301,7 +305,9 @@ class Jobs:
         return timer
 
     def _conclude(self, record: JobRecord, job: Job, status: int) -> None:
-        overdue = job.HasField("deadline_time") and time.time() * 1e9 >= job.deadline_time.ToNanoseconds()
+        overdue = (
+            job.HasField("deadline_time") and time.time() * 1e9 >= job.deadline_time.ToNanoseconds()
+        )
         if status == 0:
             self._succeed(record, job)
         elif record.folder.cancel_requested:
@@ -323,9 +329,17 @@ class Jobs:
     def _fail(self, record: JobRecord, attempt: int, error: Mapping[str, Any]) -> None:
         """End the attempt, and begin another one where the contract's table says so."""
         failures = [*record.failures(), (error, _has_checkpoint(record, attempt))]
-        table = [retry.Failure(JobError.Code.Value(each["code"]), progress) for each, progress in failures]
+        table = [
+            retry.Failure(JobError.Code.Value(each["code"]), progress)
+            for each, progress in failures
+        ]
         if self._attempt is None and retry.pause_before_retry(table) == timedelta(0):
-            log.warning("job %s: attempt %d failed (%s); trying again", record.folder.path.name, attempt, error)
+            log.warning(
+                "job %s: attempt %d failed (%s); trying again",
+                record.folder.path.name,
+                attempt,
+                error,
+            )
             record.change_state(attempt + 1, "PENDING", error=error, waiting_reason="trying again")
             with self._changed:
                 self._enqueue(record.folder.path.name)
@@ -344,7 +358,11 @@ def _dependency_fault(error: Exception) -> Dict[str, Any]:
     message = str(error)
     if isinstance(error, _DependencyFailed):
         message = "job {} did not succeed, and this job needs what it makes".format(error)
-    return {"code": "DEPENDENCY_FAILED", "message": message, "hint": "Mend that job first, then retry this one."}
+    return {
+        "code": "DEPENDENCY_FAILED",
+        "message": message,
+        "hint": "Mend that job first, then retry this one.",
+    }
 
 
 def _has_checkpoint(record: JobRecord, attempt: int) -> bool:
@@ -360,8 +378,16 @@ def _verb_word(request: Request) -> str:
     return Parameter.Verb.Name(verb_of(request)).lower()
 
 
-_CANCELLED = {"code": "CANCELLED", "message": "cancelled as asked", "hint": "Retry it to go on from its last checkpoint."}
-_OVERDUE = {"code": "DEADLINE", "message": "the deadline passed", "hint": "Retry it with a later deadline or none."}
+_CANCELLED = {
+    "code": "CANCELLED",
+    "message": "cancelled as asked",
+    "hint": "Retry it to go on from its last checkpoint.",
+}
+_OVERDUE = {
+    "code": "DEADLINE",
+    "message": "the deadline passed",
+    "hint": "Retry it with a later deadline or none.",
+}
 _HOST_DIED = {
     "code": "CRASHED",
     "message": "the service ended while the job ran",

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Iterator, Mapping, Tuple
+from typing import Callable, Iterator, Mapping, Tuple, TypeVar
 
 from dl4mic.check import Refused, Request, Violation
 from dl4mic.v1.data_pb2 import ModelReference
 from dl4mic.v1.request_pb2 import QcRequest, TrainRequest
 
 JOB = "job"
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
 
 
 class Locations:
@@ -53,12 +55,18 @@ class Locations:
             return _confine(self._artifacts(job_id, field), inside, location, field)
         if root not in self._roots:
             known = ", ".join(sorted(self._roots)) or "none"
-            raise _refuse(field, "{!r}: there is no data root {!r}; there are: {}".format(location, root, known))
+            raise _refuse(
+                field,
+                "{!r}: there is no data root {!r}; there are: {}".format(location, root, known),
+            )
         return _confine(self._roots[root], inside, location, field)
 
     def _absolute(self, location: str, field: str, local: bool) -> Path:
         if not local:
-            raise _refuse(field, "{!r}: only ROOT:PATH and uploads:PATH may come over the network".format(location))
+            raise _refuse(
+                field,
+                "{!r}: only ROOT:PATH and uploads:PATH may come over the network".format(location),
+            )
         return Path(location).resolve()
 
     def _artifacts(self, job_id: str, field: str) -> Path:
@@ -79,17 +87,21 @@ def _refuse(field: str, description: str) -> Refused:
     return Refused([Violation(field, description)])
 
 
-def resolved(request: Request, locations: Locations, local: bool) -> Request:
+def resolved(request: AnyRequest, locations: Locations, local: bool) -> AnyRequest:
     """Copy a request with every location in it as an absolute path."""
     copy = type(request)()
-    copy.CopyFrom(request)
+    copy.MergeFrom(request)  # type: ignore[arg-type]  # a request of the same type
     datasets = [("data", copy.data)]
     if isinstance(copy, TrainRequest) and copy.HasField("validation"):
         datasets.append(("validation", copy.validation))
     for field, data in datasets:
         for role in ("source", "target"):
             if getattr(data, role):
-                setattr(data, role, str(locations.resolve(getattr(data, role), "{}.{}".format(field, role), local)))
+                setattr(
+                    data,
+                    role,
+                    str(locations.resolve(getattr(data, role), "{}.{}".format(field, role), local)),
+                )
     for field, model in models_of(copy):
         model.location = str(_model_folder(model, field, locations, local))
     if isinstance(copy, QcRequest) and copy.prediction:
@@ -98,18 +110,14 @@ def resolved(request: Request, locations: Locations, local: bool) -> Request:
 
 
 def _model_folder(model: ModelReference, field: str, locations: Locations, local: bool) -> Path:
-    """A model is the one that a job trained, or a folder."""
+    """Find the folder of what a job trained, or of a location."""
     if model.location:
         return locations.resolve(model.location, field + ".location", local)
     if model.name.startswith("job:") and "/" not in model.name:
         return locations.resolve(model.name + "/model", field + ".name", local)
     if ":" not in model.name and not model.name.startswith("/"):
-        raise _refuse(
-            field + ".name",
-            "{!r}: a service by itself keeps no named models; use job:ID of the training, or ROOT:PATH of a folder".format(
-                model.name
-            ),
-        )
+        words = "{!r}: a service by itself keeps no named models; use job:ID of the training, or ROOT:PATH"
+        raise _refuse(field + ".name", words.format(model.name))
     return locations.resolve(model.name, field + ".name", local)
 
 
@@ -127,7 +135,9 @@ def models_of(request: Request) -> Iterator[Tuple[str, ModelReference]]:
 
 def jobs_needed(request: Request) -> Iterator[str]:
     """Yield the ids of the jobs whose results a request names."""
-    names = [request.data.source, request.data.target] + [model.name for _, model in models_of(request)]
+    names = [request.data.source, request.data.target] + [
+        model.name for _, model in models_of(request)
+    ]
     if isinstance(request, QcRequest):
         names.append(request.prediction)
     if isinstance(request, TrainRequest):

@@ -65,7 +65,9 @@ def fault_of(attempt_folder: Path, status: int) -> Dict[str, Any]:
         return fault
     if status < 0:
         name = signal.Signals(-status).name
-        message = "the worker was ended by {} ({})".format(name, signal.strsignal(-status) if _HAS_STRSIGNAL else -status)
+        message = "the worker was ended by {} ({})".format(
+            name, signal.strsignal(-status) if _HAS_STRSIGNAL else -status
+        )
     else:
         message = "the worker ended with status {} and gave no reason".format(status)
     return {"code": "CRASHED", "message": message, "hint": "The job's log may say more."}

@@ -62,7 +62,9 @@ class JobRecord:
 
     def _new_events(self) -> Iterator[JobEvent]:
         while True:
-            for self._offset, event in read_events(self.folder.attempt(self._attempt), self._offset):
+            events = read_events(self.folder.attempt(self._attempt), self._offset)
+            for offset, event in events:
+                self._offset = offset
                 yield ParseDict(event, JobEvent(), ignore_unknown_fields=True)
             if not self.folder.attempt(self._attempt + 1).is_dir():
                 return
@@ -80,7 +82,7 @@ class JobRecord:
         events.close()
 
     def failures(self) -> List[Tuple[Mapping[str, Any], bool]]:
-        """Return (JobError in JSON, whether it left progress) of every attempt that failed since a person last retried."""
+        """Return (JobError in JSON, whether it left progress) of the attempts that failed since a retry by hand."""
         found: List[Tuple[Mapping[str, Any], bool]] = []
         progressed = False
         for attempt in self.folder.attempts():

@@ -26,7 +26,12 @@ from dl4mic.v1.job_pb2 import (
     WatchJobRequest,
 )
 from dl4mic.v1.job_pb2_grpc import JobServiceServicer
-from dl4mic.v1.network_pb2 import DescribeRequest, Network, PredictImageRequest, PredictImageResponse
+from dl4mic.v1.network_pb2 import (
+    DescribeRequest,
+    Network,
+    PredictImageRequest,
+    PredictImageResponse,
+)
 from dl4mic.v1.network_pb2_grpc import NetworkServiceServicer
 from dl4mic.v1.request_pb2 import PredictRequest, QcRequest, TrainRequest
 from dl4mic_sdk.host.describe import describe
@@ -40,7 +45,9 @@ POLL_SECONDS = 0.1
 class NetworkServicer(NetworkServiceServicer):  # type: ignore[misc]
     """Describes the service's networks and takes their jobs."""
 
-    def __init__(self, jobs: Jobs, predict_image: Callable[..., Iterator[PredictImageResponse]]) -> None:
+    def __init__(
+        self, jobs: Jobs, predict_image: Callable[..., Iterator[PredictImageResponse]]
+    ) -> None:
         self._jobs = jobs
         self._predict_image = predict_image
 
@@ -83,13 +90,16 @@ class JobServicer(JobServiceServicer):  # type: ignore[misc]
         found, token = page(jobs, lambda job: job.id, request.page_size or 100, request.page_token)
         return ListJobsResponse(jobs=found, next_page_token=token)
 
-    def WatchJob(self, request: WatchJobRequest, context: grpc.ServicerContext) -> Iterator[JobEvent]:
+    def WatchJob(
+        self, request: WatchJobRequest, context: grpc.ServicerContext
+    ) -> Iterator[JobEvent]:
         """Send the events after a sequence number until the job has ended."""
         record = self._jobs.record(request.job_id)
         attempt, offset = record.first_attempt, 0
         while context.is_active():
             ended = fold.has_ended(record.job())
-            for offset, event in record.events(attempt, offset):
+            for behind, event in record.events(attempt, offset):
+                offset = behind
                 if event.sequence > request.after_sequence:
                     yield event
             if record.folder.attempt(attempt + 1).is_dir():
@@ -125,7 +135,9 @@ class JobServicer(JobServiceServicer):  # type: ignore[misc]
         """Open a new attempt."""
         return self._jobs.retry(request.job_id)
 
-    def DeleteJob(self, request: DeleteJobRequest, context: grpc.ServicerContext) -> DeleteJobResponse:
+    def DeleteJob(
+        self, request: DeleteJobRequest, context: grpc.ServicerContext
+    ) -> DeleteJobResponse:
         """Delete an ended job."""
         return DeleteJobResponse(freed_bytes=self._jobs.delete(request.job_id))
 

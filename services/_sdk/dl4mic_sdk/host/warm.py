@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import grpc
 
@@ -88,7 +88,9 @@ class WarmWorkers:
             except (OSError, EOFError) as error:
                 self._end_worker()
                 message = "the worker ended while it predicted the image: {}".format(error)
-                raise RpcError(grpc.StatusCode.INTERNAL, message, "WORKER_DIED", worker.last_words()) from error
+                raise RpcError(
+                    grpc.StatusCode.INTERNAL, message, "WORKER_DIED", worker.last_words()
+                ) from error
         for values, content in parts:
             yield from _responses(values, content)
 
@@ -136,7 +138,13 @@ class _WarmWorker:
         self._socket, theirs = socket.socketpair()
         with theirs, (self._folder / LOG_FILE).open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dl4mic_sdk.warm_worker", str(self._folder), str(theirs.fileno())],
+                [
+                    sys.executable,
+                    "-m",
+                    "dl4mic_sdk.warm_worker",
+                    str(self._folder),
+                    str(theirs.fileno()),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -147,14 +155,16 @@ class _WarmWorker:
         if "fault" in ready:
             fault = ready["fault"]
             self.end()
-            raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, fault["message"], fault["code"], fault["hint"])
+            raise RpcError(
+                grpc.StatusCode.FAILED_PRECONDITION, fault["message"], fault["code"], fault["hint"]
+            )
 
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def predict(self, values: Dict[str, Any], pixels: bytes) -> list:
+    def predict(self, values: Dict[str, Any], pixels: bytes) -> List[Tuple[Dict[str, Any], bytes]]:
         send_frame(self._socket, values, pixels)
-        parts = []
+        parts: List[Tuple[Dict[str, Any], bytes]] = []
         while True:
             values, content = receive_frame(self._socket)
             if "fault" in values:
@@ -180,7 +190,9 @@ class _WarmWorker:
         shutil.rmtree(str(self._folder), ignore_errors=True)
 
 
-def receive_image(requests: Iterator[PredictImageRequest]) -> Tuple[PredictImageRequest.Header, bytes]:
+def receive_image(
+    requests: Iterator[PredictImageRequest],
+) -> Tuple[PredictImageRequest.Header, bytes]:
     """Collect the header and pixels of a call.
 
     Raises
@@ -215,7 +227,9 @@ def _expected_bytes(header: PredictImageRequest.Header) -> int:
     for length in image.shape:
         expected *= length
     if expected > LARGEST_IMAGE_BYTES:
-        raise _refused("header.image.shape", "is over 1 GiB; send a folder by reference with Predict")
+        raise _refused(
+            "header.image.shape", "is over 1 GiB; send a folder by reference with Predict"
+        )
     return expected
 
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`model.json`: where a model comes from; begun before the training, so that a crash leaves a record."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from dl4mic_sdk.device import Device
+from dl4mic_sdk.events import now
+from dl4mic_sdk.job_folder import write_json
+from dl4mic_sdk.task import MODEL_RECORD, ModelFolder
+from dl4mic_sdk.versions import installed_versions
+
+FORMAT = 1
+"""Version of the record's own form."""
+
+
+def begin(
+    request: Mapping[str, Any],
+    model: Path,
+    *,
+    data: Mapping[str, Any],
+    split: Mapping[str, Any],
+    parent: Optional[ModelFolder],
+    device: Device,
+) -> Dict[str, Any]:
+    """Write down what a model is going to be made of.
+
+    Parameters
+    ----------
+    request
+        The job's, with the manifest of its network.
+    model
+        Folder of the model.
+    data
+        Summary and fingerprints of the training data.
+    split
+        How the validation part was chosen.
+    parent
+        Model that the training starts from.
+    device
+        Where it is trained.
+
+    Returns
+    -------
+    dict
+        The record, for `complete`.
+    """
+    manifest = request["manifest"]
+    record: Dict[str, Any] = {
+        "format": FORMAT,
+        "complete": False,
+        "network": request["network"],
+        "service": manifest["service"],
+        "service_version": manifest["version"],
+        "task": manifest["task"],
+        "job": request["job_id"],
+        "preset": request["preset"],
+        "parameters": request["parameters"],
+        "given": request["given"],
+        "data": data,
+        "split": split,
+        "parent": {"name": parent.name, "weights": parent.weights} if parent else None,
+        "versions": _versions(manifest["packages"]),
+        "device": {"kind": device.kind, "name": device.name},
+        "licence": manifest["licence"],
+        "citations": manifest.get("citations", []),
+        "begin_time": now(),
+    }
+    write_json(model / MODEL_RECORD, record)
+    return record
+
+
+def complete(record: Mapping[str, Any], model: Path, seconds: float) -> Dict[str, Any]:
+    """Finish the record of a trained model.
+
+    Parameters
+    ----------
+    record
+        What `begin` returned.
+    model
+        Folder of the model, with its weights.
+    seconds
+        That the training took.
+
+    Returns
+    -------
+    dict
+        The finished record.
+    """
+    finished = dict(record, complete=True, end_time=now(), seconds=seconds, weights=_weights(model))
+    write_json(model / MODEL_RECORD, finished)
+    return finished
+
+
+def _versions(packages: List[str]) -> Dict[str, str]:
+    versions = installed_versions([*packages, "dl4mic-sdk"])
+    versions["python"] = platform.python_version()
+    versions["platform"] = "{} {}".format(sys.platform, platform.machine())
+    return versions
+
+
+def _weights(model: Path) -> List[str]:
+    """Names of the kept weights: best, last, epoch numbers."""
+    stems = sorted(path.name.split(".")[0] for path in model.glob("weights_*"))
+    names = [stem[len("weights_") :] for stem in stems]
+    return [
+        str(int(name[len("epoch_") :])) if name.startswith("epoch_") else name for name in names
+    ]
