@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""NPY files of numbers; those of Python objects are refused, as loading them would run code."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Iterator, Tuple
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from dl4mic_sdk.images import Stored
+
+_READ_HEADER = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Stored]:
+    """Open an NPY file; two axes are YX, a last axis of 3 or 4 is taken for colours."""
+    with path.open("rb") as file:
+        shape, dtype, offset = _header(file)
+    if dtype.hasobject:
+        raise ValueError("holds Python objects, not numbers")
+    needed = offset + int(np.prod([int(each) for each in shape], dtype=object)) * dtype.itemsize
+    if needed > path.stat().st_size:
+        raise ValueError("its header claims {} pixels, which it does not hold".format(shape))
+    yield Stored(
+        axes=_axes(shape),
+        shape=shape,
+        dtype=dtype.newbyteorder("="),
+        pixel_size={},
+        load=lambda first: np.load(str(path), mmap_mode="r", allow_pickle=False)[first],
+    )
+
+
+def _header(file: BinaryIO) -> Tuple[Tuple[int, ...], np.dtype[Any], int]:
+    version = npy_format.read_magic(file)
+    if version not in _READ_HEADER:
+        raise ValueError("NPY version {}.{} is not read".format(*version))
+    shape, _, dtype = _READ_HEADER[version](file)
+    return tuple(int(each) for each in shape), dtype, file.tell()
+
+
+def _axes(shape: Tuple[int, ...]) -> str:
+    if len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 4:
+        return "YXC"
+    return "Q" * (len(shape) - 2) + "YX" if len(shape) > 1 else "Q" * len(shape)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""TIFF files: plain, of ImageJ, OME and BigTIFF; their axes and pixel size, read and written."""
+
+from __future__ import annotations
+
+import inspect
+import xml.etree.ElementTree as ElementTree
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, Mapping, Tuple
+
+import numpy as np
+import tifffile
+
+from dl4mic_sdk.images import Stored
+
+_MAPPED_BYTES = 1 << 20
+"""Smaller images are read: mapping them saves nothing and holds a mapping open."""
+
+_MOST_IMAGEJ_BYTES = 4_000_000_000
+_IMAGEJ_TYPES = ("uint8", "uint16", "float32")
+_CENTIMETRE = 3
+_COARSEST = 100.0
+"""µm a pixel; coarser ones are printers' resolutions such as 72 dpi, not microscopes'."""
+
+_MICROMETRES = {
+    "m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "inch": 25400.0, "in": 25400.0, "å": 1e-4,
+    "um": 1.0, "µm": 1.0, "\u03bcm": 1.0, "\\u00b5m": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
+    "micrometre": 1.0, "nanometer": 1e-3, "millimeter": 1e3,
+}  # fmt: skip
+_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Stored]:
+    """Open a TIFF file; of several series in it the first counts."""
+    with tifffile.TiffFile(str(path)) as file:
+        series = file.series[0]
+        axes = "".join(
+            {"S": "C"}.get(each, each if each in "TZCYX" else "Q") for each in series.axes
+        )
+        yield Stored(
+            axes=axes,
+            shape=tuple(int(each) for each in series.shape),
+            dtype=np.dtype(series.dtype).newbyteorder("="),
+            pixel_size=_pixel_size(file),
+            load=lambda first: _load(path, file, series, first),
+        )
+
+
+def write(
+    path: Path, pixels: np.ndarray, axes: str, pixel_size: Mapping[str, float], compress: bool
+) -> None:
+    """Write pixels along `axes` (in ImageJ's order) with their size in µm."""
+    pixels = _storable(pixels)
+    options: Dict[str, Any] = {"compression": "zlib"} if compress else {}
+    known = {axis: float(size) for axis, size in pixel_size.items() if size > 0 and axis in axes}
+    if pixels.dtype.name in _IMAGEJ_TYPES and pixels.nbytes < _MOST_IMAGEJ_BYTES:
+        options.update(_imagej_options(axes, known))
+    else:
+        options.update(_plain_options(axes, known))
+    tifffile.imwrite(str(path), pixels, photometric="minisblack", **options)
+
+
+def _storable(pixels: np.ndarray) -> np.ndarray:
+    simpler = {"bool": np.uint8, "float16": np.float32, "float64": np.float32}
+    return np.ascontiguousarray(pixels, dtype=simpler.get(pixels.dtype.name, pixels.dtype))
+
+
+def _imagej_options(axes: str, size: Mapping[str, float]) -> Dict[str, Any]:
+    metadata: Dict[str, Any] = {"axes": axes}
+    options: Dict[str, Any] = {"imagej": True, "metadata": metadata}
+    if "T" in size:
+        metadata["finterval"] = size["T"]
+    if "X" in size and "Y" in size:
+        metadata["unit"] = "micron"
+        options["resolution"] = (1 / size["X"], 1 / size["Y"])
+        if "Z" in size:
+            metadata["spacing"] = size["Z"]
+    return options
+
+
+def _plain_options(axes: str, size: Mapping[str, float]) -> Dict[str, Any]:
+    options: Dict[str, Any] = {"metadata": {"axes": axes, "pixel_size": dict(size)}}
+    if "X" not in size or "Y" not in size:
+        return options
+    resolution = (1e4 / size["X"], 1e4 / size["Y"])
+    if "resolutionunit" in inspect.signature(tifffile.TiffWriter.write).parameters:
+        return dict(options, resolution=resolution, resolutionunit=_CENTIMETRE)
+    return dict(options, resolution=resolution + (_CENTIMETRE,))
+
+
+def _load(path: Path, file: tifffile.TiffFile, series: Any, first: slice) -> np.ndarray:
+    """Map the pixels where they lie contiguous, else decode the pages of the slice."""
+    shape = tuple(int(each) for each in series.shape)
+    dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
+    offset = series.dataoffset if hasattr(series, "dataoffset") else series.offset
+    if offset is not None and _product(shape) * dtype.itemsize >= _MAPPED_BYTES:
+        return np.memmap(str(path), dtype, "r", offset, shape)[first]
+    pages = len(series.pages)
+    if pages == 1 or pages % shape[0] or first == slice(0, shape[0]):
+        whole: np.ndarray = series.asarray().reshape(shape)
+        return whole[first]
+    each = pages // shape[0]
+    part: np.ndarray = file.asarray(key=slice(first.start * each, first.stop * each), series=0)
+    return part.reshape((first.stop - first.start,) + shape[1:])
+
+
+def _product(shape: Tuple[int, ...]) -> int:
+    product = 1
+    for length in shape:
+        product *= length
+    return product
+
+
+def _pixel_size(file: tifffile.TiffFile) -> Dict[str, float]:
+    """Size of a pixel in µm (for T: s), from the kind of metadata that the file has."""
+    if file.is_ome and file.ome_metadata:
+        size = _ome_size(file.ome_metadata)
+    elif file.is_imagej and file.imagej_metadata:
+        size = _imagej_size(file, file.imagej_metadata)
+    else:
+        size = _plain_size(file)
+    return {axis: float(each) for axis, each in size.items() if 0 < float(each) < float("inf")}
+
+
+def _ome_size(xml: str) -> Dict[str, float]:
+    if "<!ENTITY" in xml:  # may expand without end, and has no place in OME
+        return {}
+    elements = ElementTree.fromstring(xml).iter()  # noqa: S314
+    pixels = next((each for each in elements if each.tag.endswith("}Pixels")), None)
+    if pixels is None:
+        return {}
+    size = {}
+    for axis in "XYZ":
+        unit = pixels.get("PhysicalSize{}Unit".format(axis), "µm").lower()
+        if pixels.get("PhysicalSize" + axis) and unit in _MICROMETRES:
+            size[axis] = float(pixels.get("PhysicalSize" + axis, "")) * _MICROMETRES[unit]
+    unit = pixels.get("TimeIncrementUnit", "s")
+    if pixels.get("TimeIncrement") and unit in _SECONDS:
+        size["T"] = float(pixels.get("TimeIncrement", "")) * _SECONDS[unit]
+    return size
+
+
+def _imagej_size(file: tifffile.TiffFile, metadata: Mapping[str, Any]) -> Dict[str, float]:
+    size = {}
+    unit = _MICROMETRES.get(str(metadata.get("unit", "")).lower())
+    if unit:
+        size = {axis: unit / each for axis, each in _resolution(file).items()}
+        if "spacing" in metadata:
+            size["Z"] = unit * abs(float(metadata["spacing"]))
+    if metadata.get("finterval"):
+        size["T"] = float(metadata["finterval"])
+    return size
+
+
+def _plain_size(file: tifffile.TiffFile) -> Dict[str, float]:
+    recorded = (file.shaped_metadata or [{}])[0].get("pixel_size")
+    if isinstance(recorded, dict):
+        return recorded
+    unit = file.pages.first.tags.get("ResolutionUnit")
+    if unit is None or int(unit.value) != _CENTIMETRE:
+        return {}
+    size = {axis: 1e4 / each for axis, each in _resolution(file).items()}
+    return {axis: each for axis, each in size.items() if each <= _COARSEST}
+
+
+def _resolution(file: tifffile.TiffFile) -> Dict[str, float]:
+    """Pixels in a unit along X and Y."""
+    tags = file.pages.first.tags
+    found = {axis: tags.get(axis + "Resolution") for axis in "XY"}
+    ratios = {axis: tag.value for axis, tag in found.items() if tag is not None}
+    return {axis: each[0] / each[1] for axis, each in ratios.items() if each[0] and each[1]}
