@@ -158,7 +158,8 @@ def _plain_size(file: tifffile.TiffFile) -> Dict[str, float]:
     recorded = (file.shaped_metadata or [{}])[0].get("pixel_size")
     if isinstance(recorded, dict):
         return recorded
-    unit = file.pages.first.tags.get("ResolutionUnit")
+    first: Any = file.pages[0]
+    unit = first.tags.get("ResolutionUnit")
     if unit is None or int(unit.value) != _CENTIMETRE:
         return {}
     size = {axis: 1e4 / each for axis, each in _resolution(file).items()}
@@ -167,7 +168,7 @@ def _plain_size(file: tifffile.TiffFile) -> Dict[str, float]:
 
 def _resolution(file: tifffile.TiffFile) -> Dict[str, float]:
     """Pixels in a unit along X and Y."""
-    tags = file.pages.first.tags
-    found = {axis: tags.get(axis + "Resolution") for axis in "XY"}
+    first: Any = file.pages[0]
+    found = {axis: first.tags.get(axis + "Resolution") for axis in "XY"}
     ratios = {axis: tag.value for axis, tag in found.items() if tag is not None}
     return {axis: each[0] / each[1] for axis, each in ratios.items() if each[0] and each[1]}
