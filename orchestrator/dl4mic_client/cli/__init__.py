@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line `dl4mic`: its commands, its options in common, and what its exit codes mean."""
+
+from __future__ import annotations
+
+from dl4mic_client.cli.data import data
+from dl4mic_client.cli.jobs import job, jobs
+from dl4mic_client.cli.models import model, models
+from dl4mic_client.cli.networks import networks, nodes
+from dl4mic_client.cli.program import program
+from dl4mic_client.cli.serve import serve
+from dl4mic_client.cli.submit import predict, qc, train
+
+__all__ = ["main"]
+
+main = program
+"""Entry point of the command `dl4mic`."""
+
+for _command in (
+    serve,
+    networks,
+    train,
+    qc,
+    predict,
+    jobs,
+    job,
+    models,
+    model,
+    data,
+    nodes,
+):
+    main.add_command(_command)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Follows a job at the terminal: its progress, Ctrl-C, and the exit code at its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from dl4mic_client.cli import output
+from dl4mic_client.cli.exit_codes import ExitCode
+from dl4mic_client.cli.program import Session
+
+if TYPE_CHECKING:
+    from dl4mic_client.job import Job
+    from dl4mic_client.transfer import Report
+
+
+@contextmanager
+def showing_transfers(session: Session) -> Iterator[Report]:
+    """Show how far files are on their way, in and out of the server."""
+    from dl4mic_client import progress
+
+    shown = progress.display(sys.stderr, quiet=session.as_json)
+    session.client.report = shown.show_transfer
+    try:
+        yield shown.show_transfer
+    finally:
+        shown.close()
+
+
+def follow(session: Session, job: Job, after: int = 0) -> None:
+    """Show a job's progress until it has ended, or the user has had enough."""
+    from dl4mic_client import progress
+
+    shown = progress.display(sys.stderr, quiet=session.as_json)
+    last = after
+    while True:
+        try:
+            for event in job.watch(last):
+                last = event.sequence
+                shown.show(event)
+            return
+        except KeyboardInterrupt:
+            shown.close()
+            _ask(session, job)
+        finally:
+            shown.close()
+
+
+def print_events(job: Job, after: int = 0) -> None:
+    """Print every event as a line of JSON until the job has ended."""
+    for event in job.watch(after):
+        output.line(output.plain(event))
+
+
+def conclude(job: Job) -> None:
+    """End the command with the exit code that the ended job calls for."""
+    job.result()
+    if job.record.progress.failed:
+        click.get_current_context().exit(ExitCode.SOME_FILES_FAILED)
+
+
+def _ask(session: Session, job: Job) -> None:
+    """Cancel the job, after which it is watched to its end, or leave it and end the command."""
+    if session.as_json or not sys.stdin.isatty() or not _wants_cancel(job):
+        click.echo(f"Job {job.id} goes on. Watch it again: ", err=True, nl=False)
+        click.echo(f"dl4mic job watch {job.id}{session.again}", err=True)
+        click.get_current_context().exit(ExitCode.INTERRUPTED)
+    click.echo(f"Cancelling job {job.id} ...", err=True)
+    job.cancel()
+
+
+def _wants_cancel(job: Job) -> bool:
+    question = f"\nJob {job.id}: cancel it, or leave it running?"
+    choices = click.Choice(["cancel", "leave"])
+    try:
+        return bool(click.prompt(question, type=choices, default="leave", err=True) == "cancel")
+    except click.Abort:  # a second Ctrl-C
+        click.echo(err=True)
+        return False

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`dl4mic models` and `dl4mic model`: the models that the server keeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dl4mic_client import words
+from dl4mic_client.cli import output
+from dl4mic_client.cli.program import Command, Group, Session, pass_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dl4mic.v1 import model_pb2
+
+
+@click.command(cls=Command)
+@click.option("--name", default="", help="Only versions of this model.")
+@click.option("--network", default="", help="Only models of this network.")
+@click.option("--project", default="", help="Only models of this project.")
+@pass_session
+def models(session: Session, name: str, network: str, project: str) -> None:
+    """List the models: by name, newest version first."""
+    found = session.client.models(name=name, network=network, project=project)
+    if session.as_json:
+        output.document({"models": [output.plain(each) for each in found]})
+        return
+    if not found:
+        click.echo("There are no models. `dl4mic train` makes one.")
+    heads = ("MODEL", "ALIASES", "NETWORK", "TRAINED", "SIZE", "QC")
+    output.table(heads, map(_row, found))
+
+
+def _row(model: model_pb2.Model) -> tuple[str, ...]:
+    return (
+        _tag(model),
+        ", ".join(model.aliases),
+        model.network,
+        output.when(model.create_time),
+        words.size(model.size),
+        _headline(model),
+    )
+
+
+def _tag(model: model_pb2.Model) -> str:
+    return f"{model.name}:{model.version}"
+
+
+def _headline(model: model_pb2.Model) -> str:
+    """Give the first score of the newest QC."""
+    for control in model.quality_controls:
+        for name, value in control.scores.items():
+            return f"{name} {value:.3f}"
+    return ""
+
+
+@click.group(cls=Group)
+def model() -> None:
+    """Show, export, rename and delete a model."""
+
+
+@model.command()
+@click.argument("name", metavar="NAME[:VERSION]")
+@pass_session
+def show(session: Session, name: str) -> None:
+    """Show a model: where it comes from and how well it did."""
+    found = session.client.model(name)
+    if session.as_json:
+        output.document(output.plain(found))
+        return
+    click.echo(_tag(found))
+    output.facts(_facts(found))
+    for control in found.quality_controls:
+        click.echo(f"\nQC by job {control.job_id}, {output.when(control.time)}")
+        output.facts((name, f"{value:.4g}") for name, value in sorted(control.scores.items()))
+
+
+def _facts(model: model_pb2.Model) -> Iterator[tuple[str, str]]:
+    from dl4mic.check import show as show_value
+
+    yield "network", model.network
+    yield "project", model.project
+    yield "aliases", ", ".join(model.aliases)
+    yield "trained", output.when(model.create_time)
+    yield "by job", model.job_id
+    yield "from", model.parent
+    yield "weights", ", ".join(model.weights)
+    yield "size", words.size(model.size)
+    yield "digest", model.digest
+    for name, value in sorted(model.parameters.items()):
+        yield name, show_value(value)
+
+
+@model.command()
+@click.argument("name", metavar="NAME[:VERSION]")
+@click.option("--out", default=".", metavar="DIR", help="Folder, or name of the ZIP file to write.")
+@click.option("--format", "kind", default="", help="A format of the network's own.")
+@pass_session
+def export(session: Session, name: str, out: str, kind: str) -> None:
+    """Fetch a model as a ZIP archive."""
+    written = session.client.export_model(name, out, kind)
+    if session.as_json:
+        output.document({"file": str(written)})
+    else:
+        click.echo(str(written))
+
+
+@model.command()
+@click.argument("name", metavar="NAME:VERSION")
+@click.argument("new_name", metavar="ALIAS")
+@pass_session
+def alias(session: Session, name: str, new_name: str) -> None:
+    """Make ALIAS name this version: NAME:ALIAS, wherever it pointed before."""
+    found = session.client.set_alias(name, new_name)
+    if session.as_json:
+        output.document(output.plain(found))
+    else:
+        click.echo(f"{found.name}:{new_name} is now {_tag(found)}")
+
+
+@model.command()
+@click.argument("name", metavar="NAME:VERSION")
+@pass_session
+def delete(session: Session, name: str) -> None:
+    """Delete one version of a model."""
+    freed = session.client.delete_model(name)
+    if session.as_json:
+        output.document({"freed_bytes": freed})
+    else:
+        click.echo(f"{name} is deleted, {words.size(freed)} freed")

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`dl4mic train`, `qc` and `predict`: send a job, follow it, and say what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dl4mic_client.cli import output, summary
+from dl4mic_client.cli.follow import conclude, follow, showing_transfers
+from dl4mic_client.cli.options import Order, image_options, job_options
+from dl4mic_client.cli.program import Command, Session, pass_session
+from dl4mic_client.errors import Refused
+
+if TYPE_CHECKING:
+    from dl4mic.v1.parameter_pb2 import ParameterValue
+    from dl4mic_client.job import Job
+
+
+@click.command(cls=Command)
+@click.argument("network")
+@image_options
+@click.option("--target", metavar="DIR", help="What the network shall learn from the images.")
+@click.option("--validation-source", metavar="DIR", help="Images to validate on; else a part.")
+@click.option("--validation-target", metavar="DIR", help="Their targets.")
+@click.option("--class-name", multiple=True, help="Name of a class, in order; repeatable.")
+@click.option("--model", required=True, metavar="NAME", help="Name of the model to make.")
+@click.option("--preset", default="", help="Named set of parameters of the network.")
+@click.option("--from", "parent", metavar="MODEL", help="Start from this model's weights.")
+@job_options
+@pass_session
+def train(
+    session: Session,
+    network: str,
+    source: str,
+    axes: str,
+    target: str | None,
+    validation_source: str | None,
+    validation_target: str | None,
+    class_name: tuple[str, ...],
+    model: str,
+    preset: str,
+    parent: str | None,
+    order: Order,
+) -> None:
+    """Train NETWORK on images (and targets) and make a model."""
+    _refuse_overwriting(order.out, source, target)
+    with showing_transfers(session):
+        job = session.client.train(
+            network,
+            source=source,
+            target=target,
+            validation_source=validation_source,
+            validation_target=validation_target,
+            axes=axes,
+            class_names=class_name,
+            model=model,
+            preset=preset,
+            parent=parent,
+            weights=order.weights,
+            options=order.options,
+            parameters=_parameters(session, order, network, "train"),
+        )
+    _see_through(session, job, order)
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@image_options
+@click.option("--target", metavar="DIR", help="The truth for these images.")
+@click.option("--class-name", multiple=True, help="Name of a class, in order; repeatable.")
+@click.option("--network", default="", help="Needed only where the model does not tell it.")
+@job_options
+@pass_session
+def qc(
+    session: Session,
+    model: str,
+    source: str,
+    axes: str,
+    target: str | None,
+    class_name: tuple[str, ...],
+    network: str,
+    order: Order,
+) -> None:
+    """Score MODEL on images whose truth is known and that it never saw."""
+    _refuse_overwriting(order.out, source, target)
+    with showing_transfers(session):
+        job = session.client.qc(
+            model,
+            source=source,
+            target=target,
+            network=network,
+            axes=axes,
+            class_names=class_name,
+            weights=order.weights,
+            options=order.options,
+            parameters=_parameters_of_model(session, order, network, model, "qc"),
+        )
+    _see_through(session, job, order)
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@image_options
+@click.option("--network", default="", help="Needed only where the model does not tell it.")
+@job_options
+@pass_session
+def predict(
+    session: Session, model: str, source: str, axes: str, network: str, order: Order
+) -> None:
+    """Apply MODEL to a folder of images."""
+    _refuse_overwriting(order.out, source, None)
+    with showing_transfers(session):
+        job = session.client.predict(
+            model,
+            source=source,
+            network=network,
+            axes=axes,
+            weights=order.weights,
+            options=order.options,
+            parameters=_parameters_of_model(session, order, network, model, "predict"),
+        )
+    _see_through(session, job, order)
+
+
+def _parameters(
+    session: Session, order: Order, network: str, verb: str
+) -> dict[str, ParameterValue]:
+    if not order.assignments:
+        return {}
+    from dl4mic_client.parameters import from_text
+
+    described = session.client.network(network)
+    return from_text(order.assignments, described, verb)
+
+
+def _parameters_of_model(
+    session: Session, order: Order, network: str, model: str, verb: str
+) -> dict[str, ParameterValue]:
+    if not order.assignments:
+        return {}
+    return _parameters(session, order, network or session.client.network_of(model), verb)
+
+
+def _refuse_overwriting(out: str, *inputs: str | None) -> None:
+    """Results are named like the images that they are made from, and would replace them."""
+    for place in inputs:
+        if out and place and Path(out).absolute() == Path(place).absolute():
+            raise Refused(
+                f"--out: the results would be written over {place!r}.", "Name another folder."
+            )
+
+
+def _see_through(session: Session, job: Job, order: Order) -> None:
+    if order.detach:
+        _announce(session, job)
+        return
+    follow(session, job)
+    written = _fetch(session, job.refresh(), order.out)
+    if session.as_json:
+        job.result()
+        output.document(summary.record(job))
+    else:
+        summary.conclusion(session, job, written)
+    conclude(job)
+
+
+def _announce(session: Session, job: Job) -> None:
+    if session.as_json:
+        output.document({"job": output.plain(job.record)})
+        return
+    click.echo(f"Job {job.id} is accepted.")
+    click.echo(f"Watch it:          dl4mic job watch {job.id}{session.again}")
+    click.echo(f"Fetch its results: dl4mic job download {job.id} --out DIR{session.again}")
+
+
+def _fetch(session: Session, job: Job, out: str) -> Path | None:
+    """Put an ended job's results into the folder; of a prediction, the images directly."""
+    if not out or job.state != "SUCCEEDED":
+        return None
+    part = "predictions" if job.record.WhichOneof("request") == "predict" else ""
+    with showing_transfers(session) as report:
+        job.download(out, part, report)
+    return Path(out)

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a job is, and what came of it: where the results lie, the scores, what to do next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dl4mic_client import words
+from dl4mic_client.cli import output
+from dl4mic_client.cli.program import Session
+from dl4mic_client.errors import Unsupported
+
+if TYPE_CHECKING:
+    from dl4mic.v1 import job_pb2
+    from dl4mic_client.job import Job
+
+_SCORES = "qc.json"
+_MOST_WARNINGS = 10
+
+
+def about(job: Job) -> str:
+    """Say in a few words what is to be said of a job in a list."""
+    record = job.record
+    if record.state == record.FAILED:
+        return record.error.message
+    if not job.has_ended and record.waiting_reason:
+        return record.waiting_reason
+    if record.state == record.RUNNING and record.progress.total:
+        progress = record.progress
+        return f"{progress.phase} {progress.done:g}/{progress.total:g} {progress.unit}"
+    return record.model or record.title
+
+
+def describe(job: Job) -> None:
+    """Print all that a person wants to know of a job."""
+    click.echo(f"{job.id}: {job.state.lower()}")
+    output.facts(_facts(job.record))
+    if job.state == "PENDING":
+        output.facts(_queue(job))
+    for artifact in job.artifacts:
+        click.echo(f"  made     {artifact.path}  {artifact.title}, {words.size(artifact.size)}")
+    _print_warnings(job)
+    if job.record.error.message:
+        click.echo(f"\n{job.record.error.message}")
+        for each in job.record.error.files:
+            click.echo(f"  {each.path}: {each.message}")
+        click.echo(job.record.error.hint)
+
+
+def _facts(record: job_pb2.Job) -> Iterator[tuple[str, str]]:
+    yield "title", record.title
+    yield "does", f"{record.WhichOneof('request')} with {record.network}"
+    yield "project", record.project
+    yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(record.labels.items()))
+    yield "attempt", str(record.attempt)
+    yield "waits", record.waiting_reason
+    yield "made", output.when(record.create_time)
+    yield "began", output.when(record.start_time)
+    yield "ended", output.when(record.end_time)
+    yield "took", _took(record)
+    yield "model", record.model
+    for metric in record.metrics:
+        yield metric.name, f"{metric.value:.4g} {metric.unit}".strip()
+
+
+def _queue(job: Job) -> Iterator[tuple[str, str]]:
+    try:
+        explained = job.explain()
+    except Unsupported:  # a service by itself: one job after the other
+        return
+    if explained.reason != job.record.waiting_reason:
+        yield "waits", explained.reason
+    yield "ahead", f"{explained.jobs_ahead} jobs" if explained.jobs_ahead else ""
+    yield "waits for", ", ".join(explained.waits_for)
+
+
+def conclusion(session: Session, job: Job, out: Path | None) -> None:
+    """Print what came of a job that has ended well, and what to do next; else nothing.
+
+    Parameters
+    ----------
+    session : Session
+        Of this command.
+    job : Job
+        The job, as it is now.
+    out : Path or None
+        Folder that its results were put into.
+    """
+    if job.state != "SUCCEEDED":
+        return
+    _print_warnings(job)
+    verb = job.record.WhichOneof("request")
+    if verb == "train":
+        _trained(session, job, out)
+    elif verb == "qc":
+        _scored(session, job, out)
+    else:
+        _predicted(session, job, out)
+
+
+def record(job: Job) -> dict[str, Any]:
+    """Return an ended job, with its scores if it was a QC, as JSON values."""
+    found: dict[str, Any] = {"job": output.plain(job.record)}
+    if job.record.WhichOneof("request") == "qc":
+        found["scores"] = _scores(job).get("pooled", {})
+    return found
+
+
+def _trained(session: Session, job: Job, out: Path | None) -> None:
+    click.echo(f"Trained {job.model} in {_took(job.record)}.")
+    output.facts([("model", job.model), *_places(session, job, out, "report.pdf", "model")])
+    click.echo("Next, score it on images that it never saw, or apply it:")
+    click.echo(f"  dl4mic qc {job.model} --source IMAGES --target TARGETS{session.again}")
+    click.echo(f"  dl4mic predict {job.model} --source IMAGES --out RESULTS{session.again}")
+
+
+def _scored(session: Session, job: Job, out: Path | None) -> None:
+    name = ", ".join(each.name for each in job.record.qc.models)
+    click.echo(f"Scored {name} in {_took(job.record)}.")
+    scores = _scores(job)
+    titles = scores.get("definitions", {})
+    rows = (
+        (_title(titles.get(key), key), _figure(value))
+        for key, value in scores.get("pooled", {}).items()
+    )
+    output.table(("SCORE OVER ALL IMAGES", "VALUE"), rows)
+    output.facts(_places(session, job, out, "report.pdf", "qc.csv", "panels"))
+    click.echo("Next, apply it:")
+    click.echo(f"  dl4mic predict {name} --source IMAGES --out RESULTS{session.again}")
+
+
+def _predicted(session: Session, job: Job, out: Path | None) -> None:
+    progress = job.record.progress
+    done = f"{progress.done - progress.failed:g}"
+    click.echo(f"Done: {done} {progress.unit or 'image'}s in {_took(job.record)}.")
+    if progress.failed:
+        click.echo(f"{progress.failed} failed; the warnings above and the log say why:")
+        click.echo(f"  dl4mic job logs {job.id}{session.again}")
+    if out:
+        output.facts([("results", str(out))])
+    else:
+        output.facts(_places(session, job, None, "predictions"))
+
+
+def _scores(job: Job) -> dict[str, Any]:
+    found = json.loads(job.read(_SCORES))
+    return found if isinstance(found, dict) else {}
+
+
+def _title(definition: object, key: str) -> str:
+    if isinstance(definition, dict):
+        return str(definition.get("title", key))
+    return key
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "not defined" if value is None else str(value)
+
+
+def _places(session: Session, job: Job, out: Path | None, *names: str) -> Iterator[tuple[str, str]]:
+    """Yield where results lie on this machine, or else how to fetch them."""
+    folder = out or _folder_of(session, job)
+    there = [name for name in names if folder and (folder / name).exists()]
+    for name in there:
+        yield Path(name).stem, str(Path(folder or "", name))
+    if not there:
+        yield "results", f"dl4mic job download {job.id} --out DIR{session.again}"
+
+
+def _folder_of(session: Session, job: Job) -> Path | None:
+    """Return the folder of a job's results, where the server is this user's own."""
+    workspace = session.client.workspace
+    return workspace / "jobs" / job.id / "artifacts" if workspace else None
+
+
+def _took(record: job_pb2.Job) -> str:
+    if not (record.start_time.seconds and record.end_time.seconds):
+        return ""
+    begun, ended = record.start_time.ToNanoseconds(), record.end_time.ToNanoseconds()
+    return words.duration((ended - begun) / 1e9)
+
+
+def _print_warnings(job: Job) -> None:
+    warnings: Any = job.record.warnings  # mypy takes the message named Warning for Python's own
+    for warning in warnings[:_MOST_WARNINGS]:
+        click.echo(f"warning: {warning.message}")
+    if len(warnings) > _MOST_WARNINGS:
+        click.echo(
+            f"and {len(warnings) - _MOST_WARNINGS} more warnings; see dl4mic job show {job.id}"
+        )

@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The client: every service of the contract as plain, synchronous calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dl4mic.v1 import catalog_pb2, data_pb2, job_pb2, model_pb2, network_pb2, request_pb2
+from dl4mic_client import address as addresses
+from dl4mic_client import archive, transfer
+from dl4mic_client import parameters as typed
+from dl4mic_client.connection import Connection
+from dl4mic_client.errors import Unsupported
+from dl4mic_client.job import Job
+from dl4mic_client.parameters import Plain
+from dl4mic_client.references import model_reference, network_of
+from dl4mic_client.requests import Device, JobOptions, device_value, new_job_id
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from dl4mic_client.pixels import ImagePrediction
+
+Place = str | os.PathLike[str]
+"""A folder or file on this machine, or a location on the server, e.g. ``job:ID/predictions``."""
+
+_NO_OPTIONS = JobOptions()
+_IMAGE_TIMEOUT_SECONDS = 3600.0
+
+
+def connect(server: str | None = None) -> Client:
+    """Connect to a server.
+
+    Parameters
+    ----------
+    server : str, optional
+        "HOST:PORT" or "unix:///path". Without it the environment's DL4MIC_SERVER counts, and
+        without that this user's embedded orchestrator, which is started if it does not run.
+
+    Raises
+    ------
+    Refused
+        The text is no address.
+    Unreachable
+        The embedded orchestrator cannot be started.
+    """
+    text = server or os.environ.get("DL4MIC_SERVER", "")
+    if text:
+        return Client(Connection(addresses.parse(text)))
+    from dl4mic_client.embedded import Embedded
+
+    embedded = Embedded.of_environment()
+    embedded.ensure()
+    return Client(Connection(embedded.address, revive=embedded.ensure), embedded.workspace)
+
+
+class Client:
+    """Calls to one server; make it with `connect`. It is a context manager.
+
+    Parameters
+    ----------
+    connection : Connection
+        The server.
+    workspace : Path, optional
+        Where the server keeps its files, if it is this user's embedded one.
+
+    Notes
+    -----
+    Places (`source`, `target` ...) are folders or files on this machine, or locations on the
+    server: "ROOT:PATH", "job:ID/predictions". A server on the same machine, reached by its Unix
+    socket, reads local folders where they lie; another is sent them first.
+
+    A network's parameters are given by name, after the rest: ``epochs=100, grid=[2, 2]``; one
+    whose name is taken by an argument goes into `parameters`.
+    """
+
+    def __init__(self, connection: Connection, workspace: Path | None = None) -> None:
+        self._connection = connection
+        self.workspace = workspace
+        self.report: transfer.Report | None = None
+        """Told how far the transfer of files is, where one is needed."""
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; jobs go on."""
+        self._connection.close()
+
+    @property
+    def server(self) -> str:
+        """Address of the server."""
+        return str(self._connection.address)
+
+    def train(
+        self,
+        network: str,
+        *,
+        source: Place,
+        model: str,
+        target: Place | None = None,
+        validation_source: Place | None = None,
+        validation_target: Place | None = None,
+        axes: str = "",
+        class_names: Sequence[str] = (),
+        preset: str = "",
+        parent: Place | None = None,
+        weights: str | int = "",
+        options: JobOptions = _NO_OPTIONS,
+        parameters: Mapping[str, Plain] | None = None,
+        **more: Plain,
+    ) -> Job:
+        """Train a network; returns the job as soon as the server has accepted it.
+
+        Parameters
+        ----------
+        network : str
+            Name of the network; may be empty at a service that has only one.
+        source, target : str or path
+            Images, and their targets where the network learns from targets; paired by file name.
+        model : str
+            Name of the model to make; its version is the next free one.
+        validation_source, validation_target : str or path, optional
+            Images to validate on; without them a part of `source` is held out.
+        axes : str, optional
+            Axes of every file, slowest first ("ZYX"); without it, as the files say.
+        class_names : sequence of str, optional
+            Names of the classes, for targets that have classes.
+        preset : str, optional
+            Name of a preset of the network.
+        parent : str or path, optional
+            Start from this model; `weights` says from which of its weights.
+        options : JobOptions, optional
+            Name, project, priority, device ... of the job.
+        parameters, **more
+            Values that differ from the preset's.
+
+        Raises
+        ------
+        Refused
+            Naming each field at fault, what is wrong with it, and what would be right.
+        """
+        request = request_pb2.TrainRequest(
+            network=network,
+            options=options.message(new_job_id("train", model)),
+            data=self._dataset("data", source, target, axes, class_names),
+            model=model,
+            preset=preset,
+            parameters=typed.from_python({**(parameters or {}), **more}),
+        )
+        if validation_source is not None:
+            request.validation.CopyFrom(
+                self._dataset("validation", validation_source, validation_target, axes, class_names)
+            )
+        if parent is not None:
+            request.parent.CopyFrom(model_reference(self._connection, parent, weights))
+        return self._job(self._connection.call(self._connection.networks.Train, request))
+
+    def qc(
+        self,
+        model: Place,
+        *,
+        source: Place,
+        target: Place | None = None,
+        network: str = "",
+        axes: str = "",
+        class_names: Sequence[str] = (),
+        weights: str | int = "",
+        options: JobOptions = _NO_OPTIONS,
+        parameters: Mapping[str, Plain] | None = None,
+        **more: Plain,
+    ) -> Job:
+        """Score a model on images whose truth is known; arguments and errors as in `train`.
+
+        Parameters
+        ----------
+        model : str or path
+            "NAME", "NAME:VERSION", "job:ID" (what that job trains), or the folder of a model.
+        network : str, optional
+            Needed only where the server cannot tell it from the model.
+        weights : str or int, optional
+            "best", "last" or the number of a kept epoch.
+        """
+        request = request_pb2.QcRequest(
+            network=network or network_of(self._connection, model),
+            options=options.message(new_job_id("qc", Path(model).name)),
+            models=[model_reference(self._connection, model, weights)],
+            data=self._dataset("data", source, target, axes, class_names),
+            parameters=typed.from_python({**(parameters or {}), **more}),
+        )
+        return self._job(self._connection.call(self._connection.networks.Qc, request))
+
+    def predict(
+        self,
+        model: Place,
+        *,
+        source: Place,
+        network: str = "",
+        axes: str = "",
+        weights: str | int = "",
+        options: JobOptions = _NO_OPTIONS,
+        parameters: Mapping[str, Plain] | None = None,
+        **more: Plain,
+    ) -> Job:
+        """Apply a model to a folder of images; arguments and errors as in `qc`."""
+        request = request_pb2.PredictRequest(
+            network=network or network_of(self._connection, model),
+            options=options.message(new_job_id("predict", Path(model).name)),
+            model=model_reference(self._connection, model, weights),
+            data=self._dataset("data", source, None, axes, ()),
+            parameters=typed.from_python({**(parameters or {}), **more}),
+        )
+        return self._job(self._connection.call(self._connection.networks.Predict, request))
+
+    def predict_image(
+        self,
+        image: npt.ArrayLike,
+        *,
+        axes: str,
+        model: Place,
+        network: str = "",
+        pixel_size: Mapping[str, float] | None = None,
+        weights: str | int = "",
+        device: Device = "auto",
+        parameters: Mapping[str, Plain] | None = None,
+        **more: Plain,
+    ) -> ImagePrediction:
+        """Apply a model to one image in memory, and wait for the answer.
+
+        Parameters
+        ----------
+        image : array_like
+            Pixels, of any plain number type; its dimensions are named by `axes`.
+        axes : str
+            Slowest first, of T, C, Z, Y, X: "YX", "ZYX".
+        pixel_size : mapping of str to float, optional
+            Micrometres per pixel by axis letter.
+
+        Returns
+        -------
+        ImagePrediction
+        """
+        import numpy as np
+
+        from dl4mic_client import pixels
+
+        array = np.asarray(image)
+        header = network_pb2.PredictImageRequest.Header(
+            network=network or network_of(self._connection, model),
+            model=model_reference(self._connection, model, weights),
+            parameters=typed.from_python({**(parameters or {}), **more}),
+            image=pixels.image_header(array, axes, pixel_size or {}),
+            device=device_value(device),
+        )
+        with self._connection.translated():
+            answers = self._connection.networks.PredictImage(
+                pixels.to_messages(header, array), timeout=_IMAGE_TIMEOUT_SECONDS
+            )
+            return pixels.from_messages(answers)
+
+    def job(self, job_id: str) -> Job:
+        """Return a job by its id."""
+        request = job_pb2.GetJobRequest(job_id=job_id)
+        return self._job(self._connection.call(self._connection.jobs.GetJob, request))
+
+    def jobs(
+        self,
+        *,
+        states: Iterable[str] = (),
+        network: str = "",
+        project: str = "",
+        labels: Mapping[str, str] | None = None,
+        limit: int | None = None,
+    ) -> list[Job]:
+        """Return jobs, newest first; each filter that is given narrows the list."""
+        request = job_pb2.ListJobsRequest(
+            states=[each.upper() for each in states],
+            network=network,
+            project=project,
+            labels=labels or {},
+            page_size=min(limit or 0, 1000),
+        )
+        found: list[Job] = []
+        for page in self._connection.pages(self._connection.jobs.ListJobs, request):
+            found += [self._job(each) for each in page.jobs]
+            if limit is not None and len(found) >= limit:
+                break
+        return found[:limit]
+
+    def networks(self) -> list[network_pb2.Network]:
+        """Return the networks of the server; of a lone service, the one it can name unasked."""
+        request = catalog_pb2.ListNetworksRequest()
+        try:
+            listed = self._connection.pages(self._connection.catalog.ListNetworks, request)
+            return [network for page in listed for network in page.networks]
+        except Unsupported:
+            return [self.network()]
+
+    def network(self, name: str = "") -> network_pb2.Network:
+        """Return a network's manifest: parameters, presets, citations."""
+        request = network_pb2.DescribeRequest(network=name)
+        return self._connection.call(self._connection.networks.Describe, request)
+
+    def network_of(self, model: Place) -> str:
+        """Return the name of a model's network; empty where only the server can tell."""
+        return network_of(self._connection, model)
+
+    def nodes(self) -> list[catalog_pb2.Node]:
+        """Return what jobs run on."""
+        request = catalog_pb2.ListNodesRequest()
+        listed = self._connection.pages(self._connection.catalog.ListNodes, request)
+        return [node for page in listed for node in page.nodes]
+
+    def instances(self) -> list[catalog_pb2.Instance]:
+        """Return the services that run now."""
+        request = catalog_pb2.ListInstancesRequest()
+        listed = self._connection.pages(self._connection.catalog.ListInstances, request)
+        return [instance for page in listed for instance in page.instances]
+
+    def models(
+        self, *, name: str = "", network: str = "", project: str = ""
+    ) -> list[model_pb2.Model]:
+        """Return the versions of models, by name, newest first; each filter narrows the list."""
+        request = model_pb2.ListModelsRequest(name=name, network=network, project=project)
+        listed = self._connection.pages(self._connection.models.ListModels, request)
+        return [model for page in listed for model in page.models]
+
+    def model(self, name: str) -> model_pb2.Model:
+        """Return one version of a model: "NAME" (the latest), "NAME:VERSION" or "NAME:ALIAS"."""
+        request = model_pb2.GetModelRequest(model=name)
+        return self._connection.call(self._connection.models.GetModel, request)
+
+    def set_alias(self, name: str, alias: str) -> model_pb2.Model:
+        """Make an alias name this version ("NAME:VERSION"), wherever it pointed before."""
+        request = model_pb2.SetModelAliasRequest(model=name, alias=alias)
+        return self._connection.call(self._connection.models.SetModelAlias, request)
+
+    def export_model(self, name: str, destination: Place, format: str = "") -> Path:
+        """Fetch a model as a ZIP archive into a folder, or as the file that is named.
+
+        Returns
+        -------
+        Path
+            The archive.
+        """
+        return archive.fetch(self._connection, name, Path(destination), format)
+
+    def delete_model(self, name: str) -> int:
+        """Delete one version of a model; returns the bytes freed."""
+        request = model_pb2.DeleteModelRequest(model=name)
+        return self._connection.call(self._connection.models.DeleteModel, request).freed_bytes
+
+    def push(self, place: Place, name: str = "") -> str:
+        """Send a folder or file to the server; returns its location, "uploads:NAME".
+
+        Without a name it is named after its content, and sending it again sends only what is not
+        there yet.
+        """
+        path = transfer.existing(place, "source")
+        return transfer.push(self._connection, path, name, self.report)
+
+    def pull(self, location: str, folder: Place) -> list[Path]:
+        """Fetch the files below a location into a folder; returns the files written."""
+        return transfer.pull(self._connection, location, Path(folder), self.report)
+
+    def list_data(self, location: str, *, with_sha256: bool = False) -> list[data_pb2.DataEntry]:
+        """Return the files below a location."""
+        return list(transfer.entries(self._connection, location, with_sha256=with_sha256))
+
+    def delete_data(self, location: str) -> data_pb2.DeleteDataResponse:
+        """Delete an uploaded file or folder ("uploads:NAME")."""
+        request = data_pb2.DeleteDataRequest(location=location)
+        return self._connection.call(self._connection.data.DeleteData, request)
+
+    def _job(self, record: job_pb2.Job) -> Job:
+        return Job(self._connection, record)
+
+    def _dataset(
+        self,
+        field: str,
+        source: Place,
+        target: Place | None,
+        axes: str,
+        class_names: Sequence[str],
+    ) -> data_pb2.Dataset:
+        def locate(role: str, place: Place | None) -> str:
+            if place is None:
+                return ""
+            return transfer.locate(self._connection, place, f"{field}.{role}", self.report)
+
+        return data_pb2.Dataset(
+            source=locate("source", source),
+            target=locate("target", target),
+            axes=axes,
+            class_names=class_names,
+        )

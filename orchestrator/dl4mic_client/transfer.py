@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Moves files to and from a server: whole, checked by SHA-256, resumed where they were cut."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dl4mic.v1 import data_pb2
+from dl4mic_client.connection import CHUNK_BYTES, Connection
+from dl4mic_client.errors import ClientError, NotFound, Refused, TransferFault, Unreachable
+from dl4mic_client.requests import slug
+
+UPLOADS = "uploads:"
+_LOGICAL = re.compile(r"[a-z0-9][a-z0-9-]*:.*", re.DOTALL)
+_LONGEST_STEM = 37
+_DIGEST_LETTERS = 12
+_PAUSES_SECONDS = (0.2, 1.0, 3.0)
+
+
+@dataclass(frozen=True)
+class TransferProgress:
+    """How far a transfer is.
+
+    Attributes
+    ----------
+    verb : str
+        "sending" or "fetching".
+    done_bytes, total_bytes : int
+        Of all files together.
+    name : str
+        The file under way.
+    """
+
+    verb: str
+    done_bytes: int
+    total_bytes: int
+    name: str
+
+
+Report = Callable[[TransferProgress], None]
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    path: Path
+    size: int
+
+
+class _Meter:
+    """Adds up bytes and reports them."""
+
+    def __init__(self, verb: str, total: int, report: Report | None) -> None:
+        self._verb, self._total, self._report = verb, total, report
+        self._done = 0
+
+    def add(self, size: int, name: str) -> None:
+        self._done += size
+        if self._report:
+            self._report(TransferProgress(self._verb, self._done, self._total, name))
+
+
+def is_location(text: str | os.PathLike[str]) -> bool:
+    """Whether a text is a location on the server: ``ROOT:PATH``, ``uploads:PATH``, ``job:ID/PATH``.
+
+    Anything else is a path on this machine; a local path with a colon is written ``./a:b``.
+    """
+    return isinstance(text, str) and _LOGICAL.fullmatch(text) is not None
+
+
+def locate(
+    connection: Connection, place: str | os.PathLike[str], field: str, report: Report | None = None
+) -> str:
+    """Return the location under which the server finds a place, sending the files first if it must.
+
+    Parameters
+    ----------
+    connection : Connection
+        The server. One on the same machine reads a local folder where it lies.
+    place : str or path
+        A location on the server, or a folder or file on this machine.
+    field : str
+        The request's field that it fills, for the error.
+    report : callable, optional
+        Told how far the sending is.
+
+    Raises
+    ------
+    Refused
+        There is no such folder or file.
+    """
+    if is_location(place):
+        return str(place)
+    path = existing(place, field)
+    if connection.address.same_machine:
+        return str(path)
+    return push(connection, path, report=report)
+
+
+def existing(place: str | os.PathLike[str], field: str) -> Path:
+    """Return the absolute path of a folder or file that must be there."""
+    path = Path(place).expanduser()
+    if not path.exists():
+        raise Refused(
+            f"{field}: there is no folder or file {str(place)!r}.",
+            f"Paths are taken from the present folder, {Path.cwd()}.",
+        )
+    return path.resolve()
+
+
+def push(connection: Connection, path: Path, name: str = "", report: Report | None = None) -> str:
+    """Send a folder (its files, those in sub-folders too, but no hidden ones) or one file.
+
+    Parameters
+    ----------
+    connection : Connection
+        The server.
+    path : Path
+        Folder or file.
+    name : str, optional
+        Name to give it under ``uploads:``. Without one it is named after the content, so that
+        sending it again sends only what is not there yet, and gives the same location.
+    report : callable, optional
+        Told how far it is.
+
+    Returns
+    -------
+    str
+        The location, ``uploads:NAME`` or, of one file, ``uploads:NAME/FILE``.
+    """
+    files = list(_files(path))
+    if not files:
+        raise Refused(f"{path} holds no files.", "Name the folder that holds the images.")
+    digests = {each.name: _sha256(each.path) for each in files}
+    root = UPLOADS + (name or _name_after_content(path, digests))
+    there = {each.location: each for each in entries(connection, root)}
+    meter = _Meter("sending", sum(each.size for each in files), report)
+    for each in files:
+        _put(connection, f"{root}/{each.name}", each, digests[each.name], there, meter)
+    return root if path.is_dir() else f"{root}/{files[0].name}"
+
+
+def entries(
+    connection: Connection, location: str, *, with_sha256: bool = False
+) -> Iterator[data_pb2.DataEntry]:
+    """List the files below a location; nothing where there is no such place."""
+    request = data_pb2.ListDataRequest(location=location, with_sha256=with_sha256)
+    try:
+        for page in connection.pages(connection.data.ListData, request):
+            yield from page.entries
+    except NotFound:
+        return
+
+
+def pull(
+    connection: Connection, location: str, folder: Path, report: Report | None = None
+) -> list[Path]:
+    """Fetch the files below a location (or the one file there) into a folder.
+
+    Files of the same name are replaced; each appears only when it is whole.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    NotFound
+        The location holds no file.
+    TransferFault
+        A file arrived damaged, or its name leaves the folder.
+    """
+    found = [each for each in entries(connection, location) if each.complete]
+    if not found:
+        raise NotFound(f"There is nothing at {location}.")
+    meter = _Meter("fetching", sum(each.size for each in found), report)
+    written = []
+    for entry in found:
+        destination = folder / _relative(entry.location, location)
+        _get(connection, entry.location, destination, meter)
+        written.append(destination)
+    return written
+
+
+def read(connection: Connection, location: str) -> bytes:
+    """Fetch one small file into memory; errors as in `pull`."""
+    content = _Content(connection, location)
+    return b"".join(content.chunks())
+
+
+def _files(path: Path) -> Iterator[_File]:
+    if path.is_file():
+        yield _File(path.name, path, path.stat().st_size)
+        return
+    for folder, subfolders, names in os.walk(path):
+        subfolders[:] = sorted(each for each in subfolders if not each.startswith("."))
+        for name in sorted(each for each in names if not each.startswith(".")):
+            file = Path(folder, name)
+            if file.is_file():
+                yield _File(file.relative_to(path).as_posix(), file, file.stat().st_size)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _name_after_content(path: Path, digests: dict[str, str]) -> str:
+    whole = hashlib.sha256("\n".join(f"{d} {n}" for n, d in sorted(digests.items())).encode())
+    return f"{slug(path.name, _LONGEST_STEM)}-{whole.hexdigest()[:_DIGEST_LETTERS]}"
+
+
+def _put(
+    connection: Connection,
+    location: str,
+    file: _File,
+    sha256: str,
+    there: dict[str, data_pb2.DataEntry],
+    meter: _Meter,
+) -> None:
+    entry = there.get(location)
+    offset = entry.size if entry and not entry.complete else 0
+    if entry and entry.complete and entry.size == file.size and _is(connection, location, sha256):
+        meter.add(file.size, file.name)
+        return
+    meter.add(offset, file.name)
+    header = data_pb2.PutDataRequest.Header(
+        location=location, size=file.size, sha256=sha256, offset=offset
+    )
+    connection.send(connection.data.PutData, _put_messages(header, file, meter))
+
+
+def _is(connection: Connection, location: str, sha256: str) -> bool:
+    return any(each.sha256 == sha256 for each in entries(connection, location, with_sha256=True))
+
+
+def _put_messages(
+    header: data_pb2.PutDataRequest.Header, file: _File, meter: _Meter
+) -> Iterator[data_pb2.PutDataRequest]:
+    yield data_pb2.PutDataRequest(header=header)
+    with file.path.open("rb") as content:
+        content.seek(header.offset)
+        while chunk := content.read(CHUNK_BYTES):
+            yield data_pb2.PutDataRequest(chunk=chunk)
+            meter.add(len(chunk), file.name)
+
+
+def _relative(location: str, root: str) -> PurePosixPath:
+    inside = location.removeprefix(root).lstrip("/") or location.rpartition("/")[2]
+    relative = PurePosixPath(inside)
+    # The server chooses these names, and one of them must not choose where this user's files go.
+    if relative.is_absolute() or ".." in relative.parts or "\\" in inside or ":" in inside:
+        raise TransferFault(f"{location} would be written outside the folder; it was not fetched.")
+    return relative
+
+
+class _Content:
+    """The bytes of one file on the server, read on from where they were cut."""
+
+    def __init__(self, connection: Connection, location: str) -> None:
+        self._connection, self._location = connection, location
+        self._offset = 0
+        self._size = 0
+
+    def chunks(self) -> Iterator[bytes]:
+        pauses = iter(_PAUSES_SECONDS)
+        while True:
+            try:
+                yield from self._once()
+                return
+            except Unreachable:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+
+    def _once(self) -> Iterator[bytes]:
+        request = data_pb2.GetDataRequest(location=self._location, offset=self._offset)
+        digest, said = hashlib.sha256(), ""
+        for message in self._connection.stream(self._connection.data.GetData, request):
+            part = message.WhichOneof("part")
+            if part == "header":
+                self._size = message.header.size
+            elif part == "chunk":
+                digest.update(message.chunk)
+                self._offset += len(message.chunk)
+                yield message.chunk
+            else:
+                said = message.sha256
+        if self._offset != self._size or said != digest.hexdigest():
+            raise TransferFault(
+                f"{self._location} did not arrive whole.", "Fetch it again; nothing was kept of it."
+            )
+
+
+def _get(connection: Connection, location: str, destination: Path, meter: _Meter) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            for chunk in _Content(connection, location).chunks():
+                file.write(chunk)
+                meter.add(len(chunk), destination.name)
+        part.replace(destination)
+    except OSError as fault:
+        raise ClientError(f"{destination} cannot be written: {fault.strerror}.") from fault
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sizes, durations and rates in words."""
+
+from __future__ import annotations
+
+import re
+
+_THOUSAND = 1000
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def size(count: float) -> str:
+    """Write a number of bytes: "512 B", "3.4 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < _THOUSAND:
+            return f"{count:.3g} {unit}"
+        count /= _THOUSAND
+    return f"{count:.3g} TB"
+
+
+def rate(per_second: float, unit: str) -> str:
+    """Write a rate: "2.1 epoch/s", or "3.5 s/epoch" when it is below one."""
+    if per_second >= 1:
+        return f"{per_second:.3g} {unit}/s"
+    return f"{1 / per_second:.3g} s/{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration: "0:42", "12:05", "1:02:03"."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration: "90m", "2h30m", "1d", or plain seconds.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    if not text.strip() or match is None:
+        raise ValueError(text)
+    parts = zip(match.groups(), _SECONDS.values(), strict=True)
+    return float(sum(int(count or 0) * seconds for count, seconds in parts))
