@@ -18,7 +18,8 @@ from dl4mic_sdk.frames import receive_frame, send_frame
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.job_folder import REQUEST_FILE, read_json
 from dl4mic_sdk.network import Network, Prediction, Table
-from dl4mic_sdk.worker import die_with_host, fault_of, open_models, open_network
+from dl4mic_sdk.task import ModelFolder
+from dl4mic_sdk.worker import die_with_host, fault_of, open_network
 
 log = logging.getLogger("dl4mic.worker")
 
@@ -46,7 +47,8 @@ def _load(folder: Path) -> Network:
     request = read_json(folder / REQUEST_FILE)
     network = open_network(request)
     network.device_kernel(request["device"])
-    network.load(open_models(request)[0])
+    model = request["models"][0]
+    network.load(ModelFolder.open(model["name"], Path(model["folder"]), model["weights"], request["network"]))
     return network
 
 

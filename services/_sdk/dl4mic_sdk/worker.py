@@ -26,7 +26,6 @@ from dl4mic_sdk.errors import DataError, SdkError, Stopped
 from dl4mic_sdk.events import EventWriter
 from dl4mic_sdk.job_folder import FAULT_FILE, REQUEST_FILE, read_json, write_json
 from dl4mic_sdk.network import Network
-from dl4mic_sdk.task import ModelFolder
 
 EXIT_FAULT = 3
 EXIT_STOPPED = 4
@@ -118,18 +117,6 @@ def import_network(folder: Path) -> Any:
     sys.modules["network"] = module
     spec.loader.exec_module(module)
     return module
-
-
-def open_models(request: Mapping[str, Any]) -> List[ModelFolder]:
-    """Open the models that a request names."""
-    return [open_model(each, request["network"]) for each in request["models"]]
-
-
-def open_model(reference: Mapping[str, str], network: str) -> ModelFolder:
-    """Open a model of a network."""
-    return ModelFolder.open(
-        reference["name"], Path(reference["folder"]), reference["weights"], network
-    )
 
 
 def fault_of(error: BaseException) -> Dict[str, Any]:

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What surrounds a network's own `train`, `predict` and `qc`: the data check before, the record and report after."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional
+
+from dl4mic_sdk import model_record
+from dl4mic_sdk.context import Context
+from dl4mic_sdk.data_check import DataSummary, check_data
+from dl4mic_sdk.network import Network
+from dl4mic_sdk.split import split_request
+from dl4mic_sdk.task import ModelFolder, PredictTask, QcTask, TrainTask
+
+MODEL = "model"
+PREDICTIONS = "predictions"
+
+
+def check(request: Mapping[str, Any], ctx: Context) -> DataSummary:
+    """Check the data of a job; quick where the orchestrator has done it already.
+
+    Raises
+    ------
+    dl4mic_sdk.errors.DataError
+        The data cannot be used.
+    """
+    return check_data(request, ctx.attempt_folder)
+
+
+def train(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: Context) -> None:
+    """Train, with the model's record and the report begun before and completed after."""
+    from dl4mic_sdk.training_report import TrainingReport
+
+    task = _train_task(request, data, ctx)
+    record = model_record.begin(
+        request, task.model, data=data.record(), split=task.split, parent=task.parent, device=ctx.device
+    )
+    report = TrainingReport(request, task, ctx)
+    report.begin(record)
+    started = time.monotonic()
+    network.train(task, ctx)
+    record = model_record.complete(record, task.model, time.monotonic() - started)
+    report.complete(record)
+    _announce(request, ctx)
+
+
+def predict(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: Context) -> None:
+    """Apply a model to a folder."""
+    model = _open(request["models"][0], request)
+    network.load(model)
+    output = ctx.artifacts / PREDICTIONS
+    output.mkdir(exist_ok=True)
+    network.predict(
+        PredictTask(
+            network=request["network"],
+            parameters=request["parameters"],
+            items=data.items,
+            model=model,
+            output=output,
+            previous=_previous(request),
+        ),
+        ctx,
+    )
+    _announce(request, ctx)
+
+
+def qc(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: Context) -> None:
+    """Score a model on images whose targets are known."""
+    models = [_open(each, request) for each in request["models"]]
+    network.load(models[0])
+    network.qc(
+        QcTask(
+            network=request["network"],
+            parameters=request["parameters"],
+            items=data.items,
+            models=models,
+            output=ctx.artifacts,
+            task_kind=request["manifest"]["task"],
+            data=data,
+            manifest=request["manifest"],
+            previous=_previous(request),
+        ),
+        ctx,
+    )
+    _announce(request, ctx)
+
+
+Verb = Callable[[Mapping[str, Any], DataSummary, Network, Context], None]
+RUN: Dict[str, Verb] = {"train": train, "predict": predict, "qc": qc}
+
+
+def _train_task(request: Mapping[str, Any], data: DataSummary, ctx: Context) -> TrainTask:
+    training, validation, split = split_request(request, data)
+    model = ctx.artifacts / MODEL
+    model.mkdir(exist_ok=True)
+    parent = request["parent"]
+    return TrainTask(
+        network=request["network"],
+        parameters=request["parameters"],
+        train=training,
+        validation=validation,
+        model=model,
+        parent=_open(parent, request) if parent else None,
+        seed=int(request["parameters"].get("seed") or 0),
+        data=data,
+        split=split,
+    )
+
+
+def _open(model: Mapping[str, str], request: Mapping[str, Any]) -> ModelFolder:
+    return ModelFolder.open(model["name"], Path(model["folder"]), model["weights"], request["network"])
+
+
+def _previous(request: Mapping[str, Any]) -> Optional[Path]:
+    """Folder of the predictions that the attempt before finished."""
+    return Path(request["previous"]) / "artifacts" / PREDICTIONS if request["previous"] else None
+
+
+def _announce(request: Mapping[str, Any], ctx: Context) -> None:
+    """Announce what the manifest promises and the job has made."""
+    outputs = request["manifest"].get("outputs", {}).get(request["verb"], {})
+    for path, title in outputs.items():
+        if (ctx.artifacts / path).exists():
+            ctx.artifact(path, title)

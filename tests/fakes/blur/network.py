@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Blur and threshold: the smallest network that trains, with numpy and scipy alone."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+import numpy as np
+from scipy import ndimage
+
+from dl4mic_sdk import ModelFolder, Network, Prediction, PredictTask, Table, TrainTask
+from dl4mic_sdk.context import Context
+from dl4mic_sdk.images import Image
+from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.patches import Patch, PatchSampler
+from dl4mic_sdk.training import Learner, Schedule, train, weights_path
+
+SUFFIX = ".json"
+STEEPNESS = 10.0
+"""Of the logistic curve by which a brightness near the threshold counts as foreground."""
+
+
+class Threshold(Learner[List[Patch]]):
+    """Learns where between dark (0) and bright (1) the threshold lies, by gradient descent on the cross-entropy."""
+
+    weights_suffix = SUFFIX
+
+    def __init__(self, sampler: PatchSampler, validation: Sequence[Item], parameters: Mapping[str, Any]) -> None:
+        self.threshold = 0.0
+        self._rate = float(parameters["learning_rate"])
+        self._sampler = sampler
+        self._validation = validation
+        self._parameters = parameters
+
+    def batch(self, step: int) -> List[Patch]:
+        return self._sampler.batch(step)
+
+    def train_step(self, batch: List[Patch]) -> Mapping[str, float]:
+        losses = []
+        for patch in batch:
+            assert patch.target is not None
+            truth = patch.target > 0
+            found = _foreground(blur(patch.source, self._parameters["sigma"]), self.threshold)
+            losses.append(_cross_entropy(found, truth))
+            self.threshold -= self._rate * float(np.mean(truth - found))  # the slope of the loss, but for STEEPNESS
+        time.sleep(self._parameters["step_seconds"])
+        return {"loss": float(np.mean(losses))}
+
+    def validate(self) -> Mapping[str, float]:
+        losses = []
+        for item in self._validation:
+            found = _foreground(smooth(item.read_source(), self._parameters["sigma"]), self.threshold)
+            losses.append(_cross_entropy(found, item.read_target().pixels > 0))
+        return {"val_loss": float(np.mean(losses))}
+
+    @property
+    def learning_rate(self) -> float:
+        return self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._rate = value
+
+    def save_weights(self, path: Path) -> None:
+        weights = {"threshold": self.threshold, "sigma": self._parameters["sigma"]}
+        path.write_text(json.dumps(weights), encoding="utf-8")
+
+    def load_weights(self, path: Path) -> None:
+        self.threshold = json.loads(path.read_text(encoding="utf-8"))["threshold"]
+
+    def save_state(self, folder: Path) -> None:
+        state = {"threshold": self.threshold, "learning_rate": self._rate}
+        (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+
+    def load_state(self, folder: Path) -> None:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        self.threshold, self._rate = state["threshold"], state["learning_rate"]
+
+
+class Blur(Network):
+    """Segments by a learned threshold on the smoothed image."""
+
+    def train(self, task: TrainTask, ctx: Context) -> None:
+        size = task.parameters["patch_size"]
+        axes = task.train[0].axes
+        sampler = PatchSampler(
+            task.train,
+            (1,) * (len(axes.replace("C", "")) - 2) + (size, size),
+            seed=task.seed,
+            measure=offset_and_scale,
+        )
+        learner = Threshold(sampler, task.validation, task.parameters)
+        if task.parent is not None:
+            learner.load_weights(weights_path(task.parent.path, task.parent.weights, SUFFIX))
+        if task.parameters["fault"] == "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        schedule = Schedule(
+            epochs=task.parameters["epochs"],
+            steps_per_epoch=task.parameters["steps_per_epoch"],
+            batch_size=1,
+            best_by=task.parameters["best_by"],
+            early_stopping_patience=task.parameters["early_stopping_patience"],
+            checkpoint_every=task.parameters["checkpoint_every"],
+            keep_every=task.parameters["keep_every"],
+            keep_limit=task.parameters["keep_limit"],
+        )
+        if task.parameters["fault"] not in ("none", "deaf"):
+            train(learner, _one_epoch(schedule), task.model, ctx)
+            go_wrong(task.parameters["fault"])
+        train(learner, schedule, task.model, ctx)
+
+    def load(self, model: ModelFolder) -> None:
+        path = weights_path(model.path, model.weights, SUFFIX)
+        self._weights: Dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+
+    def predict_image(self, image: Image) -> Prediction:
+        smoothed = smooth(image, self._weights["sigma"])
+        labels, count = ndimage.label(smoothed > self._weights["threshold"])
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)
+        kept = np.flatnonzero(sizes[1:] >= self.parameters["smallest_object"]) + 1
+        numbers = np.zeros(count + 1, np.int32)
+        numbers[kept] = np.arange(1, len(kept) + 1)
+        rows = [(number, int(sizes[old])) for number, old in enumerate(kept, start=1)]
+        objects = Table(("label", "area_px"), rows)
+        return Prediction({"label image": image.with_pixels(numbers[labels])}, labels=True, tables={"objects": objects})
+
+    def predict(self, task: PredictTask, ctx: Context) -> None:
+        if task.parameters["fault"] != "none":
+            go_wrong(task.parameters["fault"])
+        time.sleep(task.parameters["step_seconds"])
+        super().predict(task, ctx)
+
+
+def offset_and_scale(image: Image) -> Tuple[float, float]:
+    """Return what brings an image to 0 (dark, its 1st percentile) to 1 (bright, its 99.8th): offset and scale."""
+    low, high = np.percentile(image.pixels, (1, 99.8))
+    return float(low), max(float(high - low), 1e-9)
+
+
+def blur(pixels: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur along the last two axes with a Gaussian of `sigma` pixels."""
+    return ndimage.gaussian_filter(pixels, (0.0,) * (pixels.ndim - 2) + (sigma, sigma))
+
+
+def smooth(image: Image, sigma: float) -> np.ndarray:
+    """Normalise and blur a whole image, as patches are in training."""
+    offset, scale = offset_and_scale(image)
+    return blur((image.pixels - offset) / scale, sigma)
+
+
+def go_wrong(how: str) -> None:
+    """Fail as asked."""
+    if how == "exception":
+        raise ValueError("asked to fail")
+    if how == "memory":
+        raise MemoryError("asked to fail")
+    if how == "disk":
+        raise OSError(errno.ENOSPC, "No space left on device")
+    if how == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _one_epoch(schedule: Schedule) -> Schedule:
+    return Schedule(1, schedule.steps_per_epoch, 1, checkpoint_every=schedule.checkpoint_every)
+
+
+def _foreground(source: np.ndarray, threshold: float) -> np.ndarray:
+    return 1 / (1 + np.exp(-STEEPNESS * (source - threshold)))
+
+
+def _cross_entropy(found: np.ndarray, truth: np.ndarray) -> float:
+    sure = np.clip(np.where(truth, found, 1 - found), 1e-7, 1)
+    return float(-np.log(sure).mean())
+
+
+networks = {"blur": Blur}

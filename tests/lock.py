@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Resolves every lock of the project anew: ``make lock``. Locks carry hashes and neither hosts nor paths."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from dl4mic.manifest import read_service
+
+ROOT = Path(__file__).resolve().parents[1]
+LOWEST_PYTHON = {
+    "requirements.in": "3.11",
+    "orchestrator/requirements.in": "3.11",
+    "proto/requirements.in": "3.11",
+    "services/_sdk/requirements.in": "3.7",
+    "tests/requirements.in": "3.7",
+}
+
+
+def lock(source: Path, lowest_python: str) -> None:
+    """Write the lock beside a list of requirements."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--universal"]
+    command += ["--python-version", lowest_python, "--generate-hashes", "--no-header", "--no-emit-index-url"]
+    command += ["--no-emit-find-links", source.name, "--output-file", source.with_suffix(".txt").name]
+    overrides = source.with_name("overrides.txt")
+    if overrides.exists():
+        command += ["--override", overrides.name]
+    print(source.relative_to(ROOT))
+    subprocess.run(command, cwd=source.parent, check=True)
+
+
+def main() -> None:
+    for name, python in LOWEST_PYTHON.items():
+        if (ROOT / name).exists():
+            lock(ROOT / name, python)
+    for manifest in [*ROOT.glob("services/*/service.yaml"), *ROOT.glob("tests/fakes/*/service.yaml")]:
+        lock(manifest.with_name("requirements.in"), read_service(manifest.parent).python_versions[0])
+
+
+if __name__ == "__main__":
+    main()
