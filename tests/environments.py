@@ -32,14 +32,18 @@ def interpreter(version: str) -> str:
     """
     python = find_python((version,), os.environ)
     if python == version:
-        raise MissingPython(f"no Python {version} on this machine (looked at the PATH and at pyenv's versions)")
+        raise MissingPython(
+            f"no Python {version} on this machine (looked at the PATH and at pyenv's versions)"
+        )
     return python
 
 
 def make(lock: Path, version: str) -> Path:
     """Return the interpreter of an environment with a lock and pytest, made on first use."""
     found = interpreter(version)
-    digest = hashlib.sha256(lock.read_bytes() + OWN_LOCK.read_bytes() + found.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(lock.read_bytes() + OWN_LOCK.read_bytes() + found.encode()).hexdigest()[
+        :16
+    ]
     folder = FOLDER / f"{version}-{digest}"
     python = folder / "bin" / "python"
     marker = folder / "complete"
@@ -47,7 +51,15 @@ def make(lock: Path, version: str) -> Path:
         _uv("venv", "--clear", "--python", found, str(folder))
         own = without_packages_of(OWN_LOCK.read_text(), lock.read_text())
         (folder / "own.txt").write_text(own)
-        _uv("pip", "sync", "--python", str(python), "--require-hashes", str(lock), str(folder / "own.txt"))
+        _uv(
+            "pip",
+            "sync",
+            "--python",
+            str(python),
+            "--require-hashes",
+            str(lock),
+            str(folder / "own.txt"),
+        )
         marker.touch()
     return python
 
@@ -67,7 +79,9 @@ def source_path() -> str:
 def run(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a Python of `make` with the sources on its path; its output goes where ours goes."""
     environment = dict(os.environ, PYTHONPATH=source_path())
-    return subprocess.run([str(python), *arguments], cwd=ROOT, env=environment, text=True, check=False)
+    return subprocess.run(
+        [str(python), *arguments], cwd=ROOT, env=environment, text=True, check=False
+    )
 
 
 def _uv(*arguments: str) -> None:

@@ -22,8 +22,19 @@ LOWEST_PYTHON = {
 def lock(source: Path, lowest_python: str) -> None:
     """Write the lock beside a list of requirements."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--universal"]
-    command += ["--python-version", lowest_python, "--generate-hashes", "--no-header", "--no-emit-index-url"]
-    command += ["--no-emit-find-links", source.name, "--output-file", source.with_suffix(".txt").name]
+    command += [
+        "--python-version",
+        lowest_python,
+        "--generate-hashes",
+        "--no-header",
+        "--no-emit-index-url",
+    ]
+    command += [
+        "--no-emit-find-links",
+        source.name,
+        "--output-file",
+        source.with_suffix(".txt").name,
+    ]
     overrides = source.with_name("overrides.txt")
     if overrides.exists():
         command += ["--override", overrides.name]
@@ -35,8 +46,13 @@ def main() -> None:
     for name, python in LOWEST_PYTHON.items():
         if (ROOT / name).exists():
             lock(ROOT / name, python)
-    for manifest in [*ROOT.glob("services/*/service.yaml"), *ROOT.glob("tests/fakes/*/service.yaml")]:
-        lock(manifest.with_name("requirements.in"), read_service(manifest.parent).python_versions[0])
+    for manifest in [
+        *ROOT.glob("services/*/service.yaml"),
+        *ROOT.glob("tests/fakes/*/service.yaml"),
+    ]:
+        lock(
+            manifest.with_name("requirements.in"), read_service(manifest.parent).python_versions[0]
+        )
 
 
 if __name__ == "__main__":

@@ -58,7 +58,9 @@ def command(name: str, *arguments: str) -> Part:
 
 def _run(part: Part, arguments: list[str], environment: dict[str, str]) -> Part:
     started = time.monotonic()
-    process = subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     assert process.stdout is not None
     last = ""
     for raw in process.stdout:
@@ -86,11 +88,21 @@ def missing(name: str, reason: Exception) -> Part:
 def parts() -> list[Part]:
     """Run everything, the quick parts first."""
     here = Path(sys.executable)
-    done = [pytest("architecture, unit, contract", here, "tests/architecture", "tests/unit", "tests/contract")]
+    done = [
+        pytest(
+            "architecture, unit, contract",
+            here,
+            "tests/architecture",
+            "tests/unit",
+            "tests/contract",
+        )
+    ]
     done.append(pytest("integration", here, "tests/integration"))
     for version in SDK_PYTHONS:
         done.append(_sdk_under(version))
-    for manifest in sorted([*ROOT.glob("tests/fakes/*/service.yaml"), *ROOT.glob("services/*/service.yaml")]):
+    for manifest in sorted(
+        [*ROOT.glob("tests/fakes/*/service.yaml"), *ROOT.glob("services/*/service.yaml")]
+    ):
         done.append(_service(manifest.parent))
     done.append(pytest("documentation", here, "tests/docs"))
     return done
@@ -126,8 +138,13 @@ def main() -> int:
         print(line)
     print("\n=== how long it took")
     for part in done:
-        print(f"{part.seconds:7.0f} s  {part.name}: {', '.join(f'{n} {kind}' for kind, n in part.counts.items())}")
-    total = {kind: sum(part.counts.get(kind, 0) for part in done) for kind in ("passed", "failed", "error", "skipped")}
+        print(
+            f"{part.seconds:7.0f} s  {part.name}: {', '.join(f'{n} {kind}' for kind, n in part.counts.items())}"
+        )
+    total = {
+        kind: sum(part.counts.get(kind, 0) for part in done)
+        for kind in ("passed", "failed", "error", "skipped")
+    }
     print(f"{time.monotonic() - started:7.0f} s  in all\n")
     failed = total["failed"] + total["error"]
     print(f"{total['passed']} passed, {failed} failed, {total['skipped']} skipped")

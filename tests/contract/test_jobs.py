@@ -56,7 +56,9 @@ def wait_until_running(server: Server, job_id: str) -> None:
     for event in server.jobs.WatchJob(WatchJobRequest(job_id=job_id), timeout=120):
         if event.HasField("progress"):
             return
-    pytest.fail("the job ended before it ran: {}".format(server.jobs.GetJob(GetJobRequest(job_id=job_id))))
+    pytest.fail(
+        "the job ended before it ran: {}".format(server.jobs.GetJob(GetJobRequest(job_id=job_id)))
+    )
 
 
 def test_health_and_reflection(server: Server) -> None:
@@ -137,7 +139,9 @@ def test_a_wrong_parameter_is_refused_by_name(
         ({"data": Dataset(source="nowhere:a", target="spots:b")}, "data.source"),
     ],
 )
-def test_a_wrong_field_is_refused_by_name(server: Server, change: dict[str, object], field: str) -> None:
+def test_a_wrong_field_is_refused_by_name(
+    server: Server, change: dict[str, object], field: str
+) -> None:
     values = {"network": "blur", "data": server.dataset(), "model": "spots"}
     code, fields = refused(server.networks.Train, TrainRequest(**{**values, **change}))
     assert code == grpc.StatusCode.INVALID_ARGUMENT
@@ -149,7 +153,9 @@ def test_a_symbolic_link_does_not_lead_out_of_a_root(server: Server) -> None:
     if not link.is_symlink():
         link.symlink_to("/etc")
     data = Dataset(source="spots:outside", target="spots:train/masks")
-    code, fields = refused(server.networks.Train, TrainRequest(network="blur", data=data, model="spots"))
+    code, fields = refused(
+        server.networks.Train, TrainRequest(network="blur", data=data, model="spots")
+    )
     assert (code, "data.source" in fields) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
 
@@ -251,7 +257,9 @@ def test_a_cancelled_job_is_retried_from_its_checkpoint(server: Server) -> None:
     server.jobs.RetryJob(RetryJobRequest(job_id="twice"))
     job = server.wait("twice")
     assert (job.state, job.attempt) == (Job.SUCCEEDED, 2)
-    resumed = [each for each in server.events("twice", after=len(first)) if each.HasField("progress")]
+    resumed = [
+        each for each in server.events("twice", after=len(first)) if each.HasField("progress")
+    ]
     assert resumed[0].progress.done > 0
     code, _ = refused(server.jobs.RetryJob, RetryJobRequest(job_id="twice"))
     assert code == grpc.StatusCode.FAILED_PRECONDITION
@@ -316,18 +324,25 @@ def image_request(model: str, pixels: np.ndarray) -> list[PredictImageRequest]:
     header = PredictImageRequest.Header(
         network="blur",
         model=ModelReference(name=model),
-        image=ImageHeader(axes="YX", shape=pixels.shape, dtype=pixels.dtype.name, pixel_size={"Y": 0.5, "X": 0.5}),
+        image=ImageHeader(
+            axes="YX", shape=pixels.shape, dtype=pixels.dtype.name, pixel_size={"Y": 0.5, "X": 0.5}
+        ),
     )
     content = pixels.tobytes()
     chunks = [content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES)]
-    return [PredictImageRequest(header=header), *(PredictImageRequest(chunk=chunk) for chunk in chunks)]
+    return [
+        PredictImageRequest(header=header),
+        *(PredictImageRequest(chunk=chunk) for chunk in chunks),
+    ]
 
 
 def test_one_image_is_predicted_at_once(server: Server, trained: Job) -> None:
     pixels = np.full((600, 600), 100, np.uint16)
     pixels[10:20, 10:20] = pixels[400:420, 300:320] = 400
     for _ in range(2):  # the second time the worker is warm
-        answers = list(server.networks.PredictImage(iter(image_request(trained.model, pixels)), timeout=60))
+        answers = list(
+            server.networks.PredictImage(iter(image_request(trained.model, pixels)), timeout=60)
+        )
         header = answers[0].header.image
         content = b"".join(each.chunk for each in answers if each.WhichOneof("part") == "chunk")
         labels = np.frombuffer(content, header.dtype).reshape(tuple(header.shape))

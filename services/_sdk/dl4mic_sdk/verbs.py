@@ -11,7 +11,7 @@ from dl4mic_sdk import model_record
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.data_check import DataSummary, check_data
 from dl4mic_sdk.network import Network
-from dl4mic_sdk.split import split_request
+from dl4mic_sdk.split import Split, split_by_parameters
 from dl4mic_sdk.task import ModelFolder, PredictTask, QcTask, TrainTask
 
 MODEL = "model"
@@ -26,7 +26,10 @@ def check(request: Mapping[str, Any], ctx: Context) -> DataSummary:
     dl4mic_sdk.errors.DataError
         The data cannot be used.
     """
-    return check_data(request, ctx.attempt_folder)
+    data = check_data(request, ctx.attempt_folder)
+    for code, message in data.warnings:
+        ctx.warning(code, message)
+    return data
 
 
 def train(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: Context) -> None:
@@ -35,7 +38,7 @@ def train(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: 
 
     task = _train_task(request, data, ctx)
     record = model_record.begin(
-        request, task.model, data=data.record(), split=task.split, parent=task.parent, device=ctx.device
+        request, task.model, data=data.as_record(), split=task.split, parent=task.parent, device=ctx.device
     )
     report = TrainingReport(request, task, ctx)
     report.begin(record)
@@ -92,7 +95,7 @@ RUN: Dict[str, Verb] = {"train": train, "predict": predict, "qc": qc}
 
 
 def _train_task(request: Mapping[str, Any], data: DataSummary, ctx: Context) -> TrainTask:
-    training, validation, split = split_request(request, data)
+    training, validation, split = _split(request, data)
     model = ctx.artifacts / MODEL
     model.mkdir(exist_ok=True)
     parent = request["parent"]
@@ -107,6 +110,13 @@ def _train_task(request: Mapping[str, Any], data: DataSummary, ctx: Context) -> 
         data=data,
         split=split,
     )
+
+
+def _split(request: Mapping[str, Any], data: DataSummary) -> Split:
+    if data.validation:
+        names = [item.name for item in data.validation]
+        return list(data.items), list(data.validation), {"mode": "given", "validation": names}
+    return split_by_parameters(data.items, request["parameters"])
 
 
 def _open(model: Mapping[str, str], request: Mapping[str, Any]) -> ModelFolder:

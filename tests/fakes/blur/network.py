@@ -31,7 +31,9 @@ class Threshold(Learner[List[Patch]]):
 
     weights_suffix = SUFFIX
 
-    def __init__(self, sampler: PatchSampler, validation: Sequence[Item], parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self, sampler: PatchSampler, validation: Sequence[Item], parameters: Mapping[str, Any]
+    ) -> None:
         self.threshold = 0.0
         self._rate = float(parameters["learning_rate"])
         self._sampler = sampler
@@ -48,14 +50,18 @@ class Threshold(Learner[List[Patch]]):
             truth = patch.target > 0
             found = _foreground(blur(patch.source, self._parameters["sigma"]), self.threshold)
             losses.append(_cross_entropy(found, truth))
-            self.threshold -= self._rate * float(np.mean(truth - found))  # the slope of the loss, but for STEEPNESS
+            self.threshold -= self._rate * float(
+                np.mean(truth - found)
+            )  # the slope of the loss, but for STEEPNESS
         time.sleep(self._parameters["step_seconds"])
         return {"loss": float(np.mean(losses))}
 
     def validate(self) -> Mapping[str, float]:
         losses = []
         for item in self._validation:
-            found = _foreground(smooth(item.read_source(), self._parameters["sigma"]), self.threshold)
+            found = _foreground(
+                smooth(item.read_source(), self._parameters["sigma"]), self.threshold
+            )
             losses.append(_cross_entropy(found, item.read_target().pixels > 0))
         return {"val_loss": float(np.mean(losses))}
 
@@ -87,11 +93,10 @@ class Blur(Network):
     """Segments by a learned threshold on the smoothed image."""
 
     def train(self, task: TrainTask, ctx: Context) -> None:
-        size = task.parameters["patch_size"]
         axes = task.train[0].axes
         sampler = PatchSampler(
             task.train,
-            (1,) * (len(axes.replace("C", "")) - 2) + (size, size),
+            [1] * (len(axes) - 2) + task.parameters["patch_size"],
             seed=task.seed,
             measure=offset_and_scale,
         )
@@ -128,7 +133,11 @@ class Blur(Network):
         numbers[kept] = np.arange(1, len(kept) + 1)
         rows = [(number, int(sizes[old])) for number, old in enumerate(kept, start=1)]
         objects = Table(("label", "area_px"), rows)
-        return Prediction({"label image": image.with_pixels(numbers[labels])}, labels=True, tables={"objects": objects})
+        return Prediction(
+            {"label image": image.with_pixels(numbers[labels])},
+            labels=True,
+            tables={"objects": objects},
+        )
 
     def predict(self, task: PredictTask, ctx: Context) -> None:
         if task.parameters["fault"] != "none":

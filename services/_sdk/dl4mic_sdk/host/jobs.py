@@ -20,15 +20,19 @@ import grpc
 
 from dl4mic import fold, retry
 from dl4mic.check import Refused, Request, check_request, verb_of
+from dl4mic.locations import Locations, refuse
 from dl4mic.manifest import Service
 from dl4mic.plain import request_record
+from dl4mic.references import JOB_PREFIX, R, needed_jobs, resolve
 from dl4mic.server import RpcError, not_found
+from dl4mic.v1.data_pb2 import ModelReference
 from dl4mic.v1.job_pb2 import Job, JobError
 from dl4mic.v1.parameter_pb2 import Parameter
-from dl4mic_sdk.host.locations import Locations, jobs_needed, resolved
 from dl4mic_sdk.host.process import EXIT_STOPPED, Worker, fault_of
 from dl4mic_sdk.host.record import JobRecord
 from dl4mic_sdk.job_folder import JOB_FILE, REQUEST_FILE, JobFolder, write_json
+
+UPLOADS = ".uploads"
 
 log = logging.getLogger("dl4mic.host")
 
@@ -59,7 +63,7 @@ class Jobs:
         on_idle: Callable[[], None] = lambda: None,
     ) -> None:
         self.service = service
-        self.locations = Locations(roots, self._artifacts_of)
+        self.locations = Locations(roots, folder / UPLOADS, self._artifacts_of)
         self._folder = folder
         self._attempt = attempt
         self._on_idle = on_idle
@@ -91,7 +95,7 @@ class Jobs:
             if job_id in self._records:
                 return self._same(self._records[job_id], request)
             self._refuse_second()
-            resolved(request, self.locations, local)
+            self.resolved(request, local)
             record = self._create(job_id, request, local, caller)
             self._enqueue(job_id)
             return record.job()
@@ -110,6 +114,35 @@ class Jobs:
             there = ", ".join(self.service.networks)
             message = "there is no network {!r} here; there is {}".format(name, there)
             raise not_found(message, "NETWORK_NOT_FOUND") from None
+
+    def resolved(self, request: R, local: bool) -> R:
+        """Copy a request with absolute paths for all locations and models.
+
+        Raises
+        ------
+        dl4mic.check.Refused
+            One of them cannot be found, or must not be used by this caller.
+        """
+        return resolve(
+            request,
+            lambda field, location: str(self.locations.resolve(location, field, local)),
+            lambda field, model: self._found(field, model, local),
+        )
+
+    def _found(self, field: str, model: ModelReference, local: bool) -> ModelReference:
+        """Find the folder of what a job trained, or of a location."""
+        if not model.location:
+            model.location = self._location_of(field, model.name)
+        model.location = str(self.locations.resolve(model.location, field, local))
+        return model
+
+    def _location_of(self, field: str, name: str) -> str:
+        if self.locations.is_location(name):
+            return name
+        if name.startswith(JOB_PREFIX):
+            return name + "/model"
+        words = "{!r}: a service by itself keeps no named models; use job:ID of the training, or ROOT:PATH"
+        raise refuse(field + ".name", words.format(name))
 
     def record(self, job_id: str) -> JobRecord:
         """Return the record of a job.
@@ -281,11 +314,11 @@ class Jobs:
         self._conclude(record, job, status)
 
     def _plain(self, record: JobRecord, job: Job) -> Dict[str, Any]:
-        for needed in jobs_needed(record.request):
+        for _, needed in needed_jobs(record.request):
             known = self._records.get(needed)
             if known is None or known.job().state != Job.SUCCEEDED:
                 raise _DependencyFailed(needed)
-        request = resolved(record.request, self.locations, self._local[job.id])
+        request = self.resolved(record.request, self._local[job.id])
         previous = record.folder.previous(job.attempt)
         return request_record(
             request,

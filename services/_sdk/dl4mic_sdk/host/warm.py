@@ -24,7 +24,6 @@ from dl4mic.v1.network_pb2 import PredictImageRequest, PredictImageResponse
 from dl4mic.v1.request_pb2 import JobOptions, PredictRequest
 from dl4mic_sdk.frames import receive_frame, send_frame
 from dl4mic_sdk.host.jobs import Jobs
-from dl4mic_sdk.host.locations import resolved
 from dl4mic_sdk.job_folder import LOG_FILE, REQUEST_FILE, write_json
 
 LARGEST_IMAGE_BYTES = 1 << 30
@@ -106,7 +105,7 @@ class WarmWorkers:
         request.options.device = header.device or JobOptions.AUTO
         check_predict(request, self._jobs.network(header.network))
         request.ClearField("data")
-        request = resolved(request, self._jobs.locations, local)
+        request = self._jobs.resolved(request, local)
         return request_record(request, self._jobs.service, job_id="", attempt=1, previous=None)
 
     def _worker_for(self, record: Dict[str, Any]) -> _WarmWorker:
