@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Finds and fills in what a request refers to: locations, models, and the results of other jobs. Pure."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, Tuple, TypeVar
+
+from dl4mic.check import Request
+from dl4mic.v1.data_pb2 import Dataset, ModelReference
+from dl4mic.v1.job_pb2 import Job
+from dl4mic.v1.request_pb2 import QcRequest, TrainRequest
+
+JOB_PREFIX = "job:"
+
+R = TypeVar("R", bound=Request)
+
+
+def request_of(job: Job) -> Request:
+    """Return what a job was asked."""
+    request: Request = getattr(job, job.WhichOneof("request") or "train")
+    return request
+
+
+def models(request: Request) -> Iterator[Tuple[str, ModelReference]]:
+    """Yield field and reference of every model that a request names; they are the request's own, to be changed."""
+    if isinstance(request, TrainRequest):
+        if request.HasField("parent"):
+            yield "parent", request.parent
+    elif isinstance(request, QcRequest):
+        for number, model in enumerate(request.models):
+            yield "models[{}]".format(number), model
+    else:
+        yield "model", request.model
+
+
+def datasets(request: Request) -> Iterator[Tuple[str, Dataset]]:
+    """Yield field and message of every dataset of a request."""
+    yield "data", request.data
+    if isinstance(request, TrainRequest) and request.HasField("validation"):
+        yield "validation", request.validation
+
+
+def needed_jobs(request: Request) -> Tuple[Tuple[str, str], ...]:
+    """Return (field, job id) for every other job whose result a request names."""
+    named = [("{}.name".format(field), model.name) for field, model in models(request)]
+    for field, data in datasets(request):
+        named += [("{}.source".format(field), data.source), ("{}.target".format(field), data.target)]
+    if isinstance(request, QcRequest):
+        named.append(("prediction", request.prediction))
+    return tuple(
+        (field, text[len(JOB_PREFIX) :].partition("/")[0])
+        for field, text in named
+        if text.startswith(JOB_PREFIX)
+    )
+
+
+def resolve(
+    request: R,
+    path_of: Callable[[str, str], str],
+    model_of: Callable[[str, ModelReference], ModelReference],
+) -> R:
+    """Copy a request with all that it refers to found.
+
+    Parameters
+    ----------
+    request
+        Stays as it is.
+    path_of
+        (field, location) -> absolute path.
+    model_of
+        (field, reference) -> reference with an absolute `location`.
+    """
+    copy = type(request)()
+    copy.MergeFrom(request)  # type: ignore[arg-type]  # a request of the same type
+    for field, data in datasets(copy):
+        if data.source:
+            data.source = path_of("{}.source".format(field), data.source)
+        if data.target:
+            data.target = path_of("{}.target".format(field), data.target)
+    for field, model in models(copy):
+        model.CopyFrom(model_of(field, model))
+    if isinstance(copy, QcRequest) and copy.prediction:
+        copy.prediction = path_of("prediction", copy.prediction)
+    return copy
