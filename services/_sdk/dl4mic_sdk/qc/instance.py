@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, Optional, Tuple
+from typing import Iterable, Optional, Tuple
 
 import numpy as np
 
+from dl4mic_sdk.qc.kind import Numbers
 from dl4mic_sdk.qc.matching import Matching, match
 from dl4mic_sdk.qc.overlap import Overlap, overlap
 
@@ -21,9 +22,6 @@ SPLIT_MERGE_IOU = 0.1
 """Least overlap of a part of a split or merged object (Caicedo et al. 2019,
 doi:10.1002/cyto.a.23863).
 """
-
-Numbers = Dict[str, Optional[float]]
-"""Definition id -> value; None where the number is not defined."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,8 @@ class Tally:
         True objects in pieces; predicted objects that swallow several true ones.
     foreground_shared, foreground_union
         Pixels that belong to any object in both images, and in at least one.
+    foreground_true, pixels
+        Pixels of the target that belong to any object, and all of them.
     """
 
     n_true: int
@@ -51,6 +51,8 @@ class Tally:
     merged: int
     foreground_shared: int
     foreground_union: int
+    foreground_true: int
+    pixels: int
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def score_instances(true: np.ndarray, pred: np.ndarray) -> InstanceScore:
         merged=merged,
         foreground_shared=shared,
         foreground_union=union,
+        foreground_true=int(table.true_sizes.sum()),
+        pixels=true.size,
     )
     return InstanceScore(tally, table, matchings[AP_THRESHOLDS.index(THRESHOLD)])
 
@@ -121,6 +125,8 @@ def pool(tallies: Iterable[Tally]) -> Tally:
         merged=sum(each.merged for each in every),
         foreground_shared=sum(each.foreground_shared for each in every),
         foreground_union=sum(each.foreground_union for each in every),
+        foreground_true=sum(each.foreground_true for each in every),
+        pixels=sum(each.pixels for each in every),
     )
 
 
@@ -157,6 +163,7 @@ def instance_numbers(tally: Tally) -> Numbers:
         ),
         "instance.split/1": tally.split,
         "instance.merged/1": tally.merged,
+        "instance.foreground/1": tally.foreground_true / tally.pixels,
     }
 
 

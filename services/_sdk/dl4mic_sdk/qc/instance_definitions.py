@@ -24,13 +24,13 @@ INSTANCE_DEFINITIONS = (
     Definition(
         "instance.fp@0.5/1",
         "false positives (FP)",
-        "Predicted objects without a match: n_pred - TP. " + _MATCH.strip(),
+        "Predicted objects without a match: predicted objects - TP, TP as in instance.tp@0.5/1.",
         whole=True,
     ),
     Definition(
         "instance.fn@0.5/1",
         "false negatives (FN)",
-        "True objects without a match: n_true - TP. " + _MATCH.strip(),
+        "True objects without a match: true objects - TP, TP as in instance.tp@0.5/1.",
         whole=True,
     ),
     Definition(
@@ -98,6 +98,12 @@ INSTANCE_DEFINITIONS = (
         "Predicted objects with an IoU above 0.1 with at least two true objects (Caicedo et al. "
         "2019, doi:10.1002/cyto.a.23863).",
         whole=True,
+    ),
+    Definition(
+        "instance.foreground/1",
+        "target foreground",
+        "Share of the target's pixels that belong to an object; says how the other numbers are to "
+        "be read.",
     ),
 )
 """In the order of report and table."""

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The QC report for people: what was tested, the numbers, pictures, warnings, methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
+
+from dl4mic_sdk.citations import citation_texts
+from dl4mic_sdk.loss_curves import loss_drawer
+from dl4mic_sdk.pages import NOT_DEFINED, WIDTH, Document
+from dl4mic_sdk.qc.definition import Definition
+from dl4mic_sdk.qc.panels import Panel
+from dl4mic_sdk.qc.result import CSV_NAME, QcResult, Spread
+
+MOST_ROWS = 40
+"""Images in the report's table, worst first; `qc.csv` has all."""
+
+LARGE_PANELS = 2
+"""Worst and best image are shown large, the others small."""
+
+_DOT, _MEAN = "#0072b2", "#d55e00"
+
+
+@dataclass(frozen=True)
+class ReportParts:
+    """What the report shows beside the result.
+
+    Attributes
+    ----------
+    result
+        The numbers.
+    record
+        `model.json` of the model.
+    manifest
+        The network's manifest in plain values.
+    panels
+        Caption and pictures, in the order of the report.
+    history
+        The model's loss record, one row an epoch.
+    """
+
+    result: QcResult
+    record: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    panels: Sequence[Tuple[str, Panel]]
+    history: Sequence[Mapping[str, float]]
+
+
+def write_report(path: Path, parts: ReportParts) -> None:
+    """Write the report as PDF."""
+    model = parts.result.models[0]
+    title = "Quality control of {}".format(model["name"])
+    with Document(path, title, _subtitle(parts)) as document:
+        _add_warnings(document, parts.result)
+        _add_subject(document, parts)
+        _add_scores(document, parts.result)
+        _add_pictures(document, parts.panels)
+        _add_images(document, parts.result)
+        _add_training(document, parts.history)
+        _add_definitions(document, parts.result)
+        _add_methods(document, parts)
+
+
+def methods_sentence(parts: ReportParts) -> str:
+    """Say how the numbers came about, for the methods section of a publication."""
+    model, result = parts.result.models[0], parts.result
+    text = (
+        "The {network} model '{model}' ({weights} weights; dl4mic service {service} {version}) was "
+        "tested on {count} annotated image{s} apart from its training. {method} Numbers were "
+        "pooled over all images; means and standard deviations are over images."
+    )
+    count = len(result.rows)
+    return text.format(
+        network=parts.manifest.get("title", model["network"]),
+        model=model["name"],
+        weights=model["weights"],
+        service=parts.record.get("service", model["network"]),
+        version=parts.record.get("service_version", ""),
+        count=count,
+        s="" if count == 1 else "s",
+        method=result.kind.method,
+    )
+
+
+def shown(definition: Definition, value: Optional[float]) -> str:
+    """Format a number for people."""
+    if value is None:
+        return NOT_DEFINED
+    return "{:.0f}".format(value) if definition.whole else "{:.3f}".format(value)
+
+
+def _subtitle(parts: ReportParts) -> str:
+    task, network = parts.result.kind.task, parts.manifest.get("title", "")
+    return "{} \u00b7 {}".format(network, task) if network else task
+
+
+def _add_warnings(document: Document, result: QcResult) -> None:
+    for warning in result.warnings:
+        document.notice(warning.code, warning.message)
+
+
+def _add_subject(document: Document, parts: ReportParts) -> None:
+    document.heading("What was tested")
+    rows = [(name, value) for name, value in _subject(parts) if value]
+    document.table(("", ""), rows, (0.27, 0.73))
+
+
+def _subject(parts: ReportParts) -> List[Tuple[str, str]]:
+    record, result, model = parts.record, parts.result, parts.result.models[0]
+    failed = " ({} more could not be scored)".format(len(result.failed)) if result.failed else ""
+    return [
+        ("Model", "{} ({} weights)".format(model["name"], model["weights"])),
+        ("Network", parts.manifest.get("title", model["network"])),
+        ("Trained", _trained(record)),
+        ("Test images", "{}{}".format(len(result.rows), failed)),
+        ("Worst and best image", _extremes(result)),
+    ]
+
+
+def _trained(record: Mapping[str, Any]) -> str:
+    device = record.get("device", {}).get("name", "")
+    parts = [record.get("end_time", "")[:10], "on " + device if device else ""]
+    return " ".join(each for each in parts if each)
+
+
+def _extremes(result: QcResult) -> str:
+    ranked = result.ranked()
+    if not ranked:
+        return ""
+    rank = next(each for each in result.kind.definitions if each.id == result.kind.rank_by)
+    worst, best = ((row.name, shown(rank, row.numbers[rank.id])) for row in (ranked[0], ranked[-1]))
+    return "{} ({} {}), {} ({})".format(worst[0], rank.title, worst[1], *best)
+
+
+def _add_scores(document: Document, result: QcResult) -> None:
+    document.heading("Scores", room=4.0)
+    spread = result.spread()
+    columns = ("", "pooled", "mean", "SD", "lowest", "highest")
+    rows = [
+        (each.title, shown(each, result.pooled[each.id]), *_spread_cells(each, spread[each.id]))
+        for each in result.kind.definitions
+    ]
+    document.table(columns, rows, (0.35, 0.13, 0.13, 0.13, 0.13, 0.13))
+    text = "Pooled: all images taken as one. Mean, SD (sample standard deviation) and range: over the images."
+    document.paragraph(text, size=7.5, color="#666666")
+    if len(result.rows) > 1:
+        document.plots([_dots_drawer(result)], 2.4)
+
+
+def _spread_cells(definition: Definition, spread: Optional[Spread]) -> Tuple[str, ...]:
+    if spread is None:
+        return (NOT_DEFINED,) * 4
+    deviation = spread.standard_deviation
+    return (
+        "{:.3f}".format(spread.mean),
+        NOT_DEFINED if deviation is None else "{:.3f}".format(deviation),
+        shown(definition, spread.minimum),
+        shown(definition, spread.maximum),
+    )
+
+
+def _dots_drawer(result: QcResult) -> Any:
+    """One dot an image for each headline number, spread sideways by rank, and a line at the mean."""
+    titles = {each.id: each.title for each in result.kind.definitions}
+
+    def draw(axes: Any) -> None:
+        for place, key in enumerate(result.kind.headline):
+            values = sorted(v for v in (row.numbers[key] for row in result.rows) if v is not None)
+            if values:
+                sideways = [
+                    place + 0.5 * ((i + 0.5) / len(values) - 0.5) for i in range(len(values))
+                ]
+                axes.plot(sideways, values, "o", color=_DOT, markersize=3, alpha=0.7)
+                mean = sum(values) / len(values)
+                axes.plot([place - 0.3, place + 0.3], [mean, mean], color=_MEAN, linewidth=1.4)
+        axes.set_xticks(range(len(result.kind.headline)))
+        axes.set_xticklabels([titles[key] for key in result.kind.headline], fontsize=7.5)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_title("Each dot is an image, the line their mean", fontsize=8, loc="left")
+
+    return draw
+
+
+def _add_pictures(document: Document, panels: Sequence[Tuple[str, Panel]]) -> None:
+    if not panels:
+        return
+    document.heading("Pictures", room=panels[0][1].height(WIDTH, 2))
+    for index, (caption, panel) in enumerate(panels):
+        document.panel(panel, 2 if index < LARGE_PANELS else 4, caption)
+
+
+def _add_images(document: Document, result: QcResult) -> None:
+    document.heading("Images")
+    by_id = {each.id: each for each in result.kind.definitions}
+    chosen = [by_id[key] for key in result.kind.headline]
+    undefined = [row for row in result.rows if row.numbers[result.kind.rank_by] is None]
+    ordered = result.ranked() + undefined
+    rows = [(row.name, *(shown(each, row.numbers[each.id]) for each in chosen)) for row in ordered]
+    share = 0.65 / len(chosen)
+    columns = ("image (worst first)", *(each.title for each in chosen))
+    document.table(columns, rows[:MOST_ROWS], (0.35, *(share,) * len(chosen)))
+    if len(rows) > MOST_ROWS:
+        text = "{} more images are in {}.".format(len(rows) - MOST_ROWS, CSV_NAME)
+        document.paragraph(text)
+    for name, why in list(result.failed.items())[:MOST_ROWS]:
+        document.paragraph("{}: not scored: {}".format(name, why))
+
+
+def _add_training(document: Document, history: Sequence[Mapping[str, float]]) -> None:
+    if not history:
+        return
+    document.heading("Loss while the model was trained", room=2.6)
+    document.plots([loss_drawer(history, False), loss_drawer(history, True)], 2.5)
+
+
+def _add_definitions(document: Document, result: QcResult) -> None:
+    document.heading("What the numbers mean")
+    rows = [(each.title, each.text) for each in result.kind.definitions]
+    document.table(("", ""), rows, (0.24, 0.76), size=7.5)
+
+
+def _add_methods(document: Document, parts: ReportParts) -> None:
+    document.heading("For the methods section")
+    document.paragraph(methods_sentence(parts))
+    document.heading("Please cite")
+    document.bullets(_citations(parts))
+
+
+def _citations(parts: ReportParts) -> List[str]:
+    """Publications of the network, and those of the scores that are not among them."""
+    own = citation_texts(parts.manifest.get("citations", []))
+    named = {each["doi"] for each in parts.manifest.get("citations", []) if each.get("doi")}
+    scores = parts.result.kind.citations
+    return own + [each for each in scores if not any(doi in each for doi in named)]
