@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dl4mic.v1.job_pb2 import Job, JobEvent, StateChange, Warning
+from dl4mic.v1.job_pb2 import Job, JobEvent, StateChange
 
 ENDED = (Job.SUCCEEDED, Job.FAILED, Job.CANCELLED)
 """States that a job leaves only by RetryJob."""
@@ -31,7 +31,7 @@ def apply(job: Job, event: JobEvent) -> None:
     elif kind == "artifact":
         _replace(job.artifacts, event.artifact, "path")
     elif kind == "warning":
-        _add_warning(job, event.warning)
+        _add_new(job.warnings, event.warning)
 
 
 def _apply_state(job: Job, event: JobEvent) -> None:
@@ -57,9 +57,9 @@ def _begin_attempt(job: Job, attempt: int) -> None:
         job.ClearField(field)
 
 
-def _add_warning(job: Job, warning: Warning) -> None:
-    if warning not in job.warnings and len(job.warnings) < MOST_WARNINGS:
-        job.warnings.append(warning)
+def _add_new(entries: Any, entry: Any) -> None:
+    if entry not in entries and len(entries) < MOST_WARNINGS:
+        entries.append(entry)
 
 
 def _replace(entries: Any, entry: Any, key: str) -> None:

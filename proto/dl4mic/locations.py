@@ -79,7 +79,9 @@ class Locations:
         """
         root, _, inside = location.partition(":")
         if root != UPLOADS:
-            raise refuse(field, "{!r}: only uploads:PATH can be written and deleted".format(location))
+            raise refuse(
+                field, "{!r}: only uploads:PATH can be written and deleted".format(location)
+            )
         path = _confine(self._roots[UPLOADS], inside, location, field)
         if path == self._roots[UPLOADS]:
             raise refuse(field, "{!r}: name a file or folder below uploads:".format(location))

@@ -44,7 +44,10 @@ def needed_jobs(request: Request) -> Tuple[Tuple[str, str], ...]:
     """Return (field, job id) for every other job whose result a request names."""
     named = [("{}.name".format(field), model.name) for field, model in models(request)]
     for field, data in datasets(request):
-        named += [("{}.source".format(field), data.source), ("{}.target".format(field), data.target)]
+        named += [
+            ("{}.source".format(field), data.source),
+            ("{}.target".format(field), data.target),
+        ]
     if isinstance(request, QcRequest):
         named.append(("prediction", request.prediction))
     return tuple(

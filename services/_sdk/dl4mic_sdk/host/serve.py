@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Optional
 
+from dl4mic.data_service import DataServicer
 from dl4mic.manifest import read_service
 from dl4mic.server import listen
+from dl4mic.v1.data_pb2_grpc import add_DataServiceServicer_to_server
 from dl4mic.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from dl4mic.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
 from dl4mic_sdk.host.jobs import Jobs
@@ -77,6 +79,7 @@ def serve(settings: Settings) -> None:
         {
             add_NetworkServiceServicer_to_server: NetworkServicer(jobs, warm.predict_image),
             add_JobServiceServicer_to_server: JobServicer(jobs),
+            add_DataServiceServicer_to_server: DataServicer(jobs.locations),
         },
     )
     for number in (signal.SIGTERM, signal.SIGINT):
