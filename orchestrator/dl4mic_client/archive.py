@@ -6,11 +6,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from dl4mic.v1 import model_pb2
 from dl4mic_client.connection import Connection
-from dl4mic_client.errors import ClientError, TransferFault
+from dl4mic_client.errors import TransferFault
 
 
 def fetch(connection: Connection, model: str, destination: Path, format: str = "") -> Path:
@@ -19,9 +20,7 @@ def fetch(connection: Connection, model: str, destination: Path, format: str = "
     Raises
     ------
     TransferFault
-        The archive did not arrive whole; nothing is kept of it.
-    ClientError
-        It cannot be written.
+        The archive did not arrive whole, of which nothing is kept, or it cannot be written.
     """
     request = model_pb2.ExportModelRequest(model=model, format=format)
     messages = connection.stream(connection.models.ExportModel, request)
@@ -49,6 +48,7 @@ def _write(archive: Path, messages: Iterator[model_pb2.ExportModelResponse]) -> 
             raise TransferFault(f"{archive.name} did not arrive whole.", "Export it again.")
         part.replace(archive)
     except OSError as fault:
-        raise ClientError(f"{archive} cannot be written: {fault.strerror}.") from fault
+        raise TransferFault(f"{archive} cannot be written: {fault.strerror}.") from fault
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or below a file where a folder should be
+            part.unlink()

@@ -45,7 +45,7 @@ class Course:
     state : str
         Name of the state in lower case.
     waiting_reason : str
-        Why it does not run yet.
+        Why it does not run yet, and why the attempt before ended.
     progress : dl4mic.v1.job_pb2.Progress
         The newest.
     losses : dict of str to float
@@ -63,7 +63,7 @@ class Course:
         kind = event.WhichOneof("event")
         if kind == "state":
             self.state = job_pb2.Job.State.Name(event.state.state).lower()
-            self.waiting_reason = event.state.waiting_reason
+            self.waiting_reason = _waiting_words(event.state)
         elif kind == "progress":
             self._take_progress(event)
         elif kind == "metric" and "loss" in event.metric.name:
@@ -275,6 +275,13 @@ class Bar:
         )
         self._bars.start()
         return self._bars
+
+
+def _waiting_words(change: job_pb2.StateChange) -> str:
+    if change.state not in (job_pb2.Job.PENDING, job_pb2.Job.STARTING):
+        return ""
+    before = f"({change.error.message})" if change.error.message else ""
+    return f"{change.waiting_reason} {before}".strip()
 
 
 def _message(event: job_pb2.JobEvent) -> str:

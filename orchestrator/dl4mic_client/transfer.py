@@ -8,12 +8,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dl4mic.v1 import data_pb2
 from dl4mic_client.connection import CHUNK_BYTES, Connection
-from dl4mic_client.errors import ClientError, NotFound, Refused, TransferFault, Unreachable
+from dl4mic_client.errors import NotFound, Refused, TransferFault, Unreachable
 from dl4mic_client.requests import slug
 
 UPLOADS = "uploads:"
@@ -301,15 +302,16 @@ class _Content:
 
 
 def _get(connection: Connection, location: str, destination: Path, meter: _Meter) -> None:
-    destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
     try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             for chunk in _Content(connection, location).chunks():
                 file.write(chunk)
                 meter.add(len(chunk), destination.name)
         part.replace(destination)
     except OSError as fault:
-        raise ClientError(f"{destination} cannot be written: {fault.strerror}.") from fault
+        raise TransferFault(f"{destination} cannot be written: {fault.strerror}.") from fault
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or below a file where a folder should be
+            part.unlink()
