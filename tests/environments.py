@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dl4mic_orchestrator.environments import pip_settings
 from dl4mic_orchestrator.interpreters import find_python
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "test-python"
@@ -49,7 +50,7 @@ def make(lock: Path, version: str) -> Path:
     marker = folder / "complete"
     if not marker.exists():
         _uv("venv", "--clear", "--python", found, str(folder))
-        own = without_packages_of(OWN_LOCK.read_text(), lock.read_text())
+        own = without_packages_of(OWN_LOCK.read_text(), lock.read_text(), version)
         (folder / "own.txt").write_text(own)
         _uv(
             "pip",
@@ -64,11 +65,19 @@ def make(lock: Path, version: str) -> Path:
     return python
 
 
-def without_packages_of(lock: str, other: str) -> str:
-    """Leave out of a lock what another one has: the service's pins win."""
-    names = set(re.findall(r"^([a-z0-9._-]+)==", other, re.MULTILINE))
+def without_packages_of(lock: str, other: str, version: str) -> str:
+    """Leave out of a lock what another one has for this Python: the service's pins win."""
+    names = {each.name for each in map(Requirement, _PINS.findall(other)) if _applies(each, version)}
     blocks = re.split(r"^(?=[a-z0-9._-]+==)", lock, flags=re.MULTILINE)
     return "".join(each for each in blocks if each.partition("==")[0] not in names)
+
+
+_PINS = re.compile(r"^[a-z0-9._-]+==[^\\\n]+", re.MULTILINE)
+
+
+def _applies(requirement: Requirement, version: str) -> bool:
+    of_version = {"python_version": version, "python_full_version": version + ".99"}
+    return requirement.marker is None or requirement.marker.evaluate(of_version)
 
 
 def source_path() -> str:

@@ -10,7 +10,12 @@ import time
 import grpc
 import numpy as np
 import pytest
-from conftest import Server, processes_with
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+from servers import Server, processes_with
+
 from dl4mic.server import CHUNK_BYTES
 from dl4mic.v1.data_pb2 import Dataset, ModelReference
 from dl4mic.v1.job_pb2 import (
@@ -26,10 +31,6 @@ from dl4mic.v1.job_pb2 import (
 )
 from dl4mic.v1.network_pb2 import DescribeRequest, ImageHeader, PredictImageRequest
 from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
-from google.rpc import error_details_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 
 
 def refused(call: object, request: object) -> tuple[grpc.StatusCode, dict[str, str]]:

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Servers of the contract as processes of their own, what to ask of them, and small data to ask with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+import tifffile
+
+from dl4mic.fold import has_ended
+from dl4mic.v1.data_pb2 import Dataset
+from dl4mic.v1.job_pb2 import GetJobRequest, Job, WatchJobRequest
+from dl4mic.v1.job_pb2_grpc import JobServiceStub
+from dl4mic.v1.network_pb2_grpc import NetworkServiceStub
+from dl4mic.v1.parameter_pb2 import ParameterValue
+from dl4mic.v1.request_pb2 import JobOptions, TrainRequest
+
+ROOT = Path(__file__).resolve().parents[1]
+FAKES = ROOT / "tests" / "fakes"
+ENVIRONMENTS = ROOT / "build" / "test-environments"
+
+
+@dataclass
+class Server:
+    """A running server of the contract, and stubs to call it."""
+
+    kind: str
+    process: subprocess.Popen[bytes]
+    channel: grpc.Channel
+    data: Path
+
+    @property
+    def networks(self) -> NetworkServiceStub:
+        return NetworkServiceStub(self.channel)
+
+    @property
+    def jobs(self) -> JobServiceStub:
+        return JobServiceStub(self.channel)
+
+    def dataset(self, part: str = "train") -> Dataset:
+        return Dataset(source=f"{self.data}/{part}/images", target=f"{self.data}/{part}/masks")
+
+    def train(self, job_id: str, **parameters: object) -> Job:
+        return self.networks.Train(self.train_request(job_id, **parameters))
+
+    def train_request(self, job_id: str, **parameters: object) -> TrainRequest:
+        values = {name: value_of(value) for name, value in parameters.items()}
+        options = JobOptions(job_id=job_id)
+        return TrainRequest(
+            network="blur", options=options, data=self.dataset(), model="spots", parameters=values
+        )
+
+    def wait(self, job_id: str) -> Job:
+        for _ in self.jobs.WatchJob(WatchJobRequest(job_id=job_id), timeout=120):
+            pass
+        job = self.jobs.GetJob(GetJobRequest(job_id=job_id))
+        assert has_ended(job)
+        return job
+
+    def events(self, job_id: str, after: int = 0) -> list:
+        request = WatchJobRequest(job_id=job_id, after_sequence=after)
+        return list(self.jobs.WatchJob(request, timeout=120))
+
+
+def value_of(value: object) -> ParameterValue:
+    if isinstance(value, bool):
+        return ParameterValue(boolean=value)
+    if isinstance(value, int):
+        return ParameterValue(integer=value)
+    if isinstance(value, float):
+        return ParameterValue(number=value)
+    return ParameterValue(text=str(value))
+
+
+def write_spots(folder: Path, count: int, seed: int, size: int = 48) -> None:
+    """Write images of bright discs on a noisy ground, and their label images."""
+    random = np.random.RandomState(seed)
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    grid = np.mgrid[:size, :size]
+    for number in range(count):
+        labels = np.zeros((size, size), np.uint16)
+        for label, (y, x) in enumerate([(12, 12), (12, 36), (36, 14), (34, 36)], start=1):
+            centre = np.array([y, x]) + random.randint(-2, 3, 2)
+            labels[np.hypot(*(grid - centre[:, None, None])) < 6] = label
+        pixels = 100.0 + 300.0 * (labels > 0) + random.normal(0, 10, labels.shape)
+        tifffile.imwrite(folder / "images" / f"spots{number}.tif", pixels.astype(np.uint16))
+        tifffile.imwrite(folder / "masks" / f"spots{number}.tif", labels)
+
+
+def serve_service(folder: Path, address: str, data: Path) -> list[str]:
+    return [
+        sys.executable, "-m", "dl4mic_sdk", "serve", str(FAKES / "blur"),
+        "--listen", address, "--jobs", str(folder / "jobs"), "--root", f"spots={data}",
+    ]  # fmt: skip
+
+
+def serve_orchestrator(folder: Path, address: str, data: Path) -> list[str]:
+    return [
+        sys.executable, "-m", "dl4mic_orchestrator", "--listen", address, "--workspace", str(folder / "workspace"),
+        "--services", str(FAKES), "--root", f"spots={data}", "--environments", str(ENVIRONMENTS),
+    ]  # fmt: skip
+
+
+COMMANDS = {"service": serve_service, "orchestrator": serve_orchestrator}
+
+
+def processes_with(words: str) -> list[int]:
+    """Ids of the processes whose command line holds the words."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if words in command and int(path.parent.name) != os.getpid():
+            found.append(int(path.parent.name))
+    return found
