@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from dl4mic_sdk.errors import DataError
+from dl4mic_sdk.errors import DataError, ImageError
 from dl4mic_sdk.images import Image, PathLike, Region, list_images, natural_key, read, stem
 
 MOST_NAMES_SAID = 20
@@ -34,6 +34,8 @@ class Item:
         The channel that is taken of an image with several.
     source_axes, target_axes
         What the user said the axes of the files are; empty: what the files say.
+    fault
+        Why the image cannot be used; in a prediction such an image fails alone.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Item:
     channel: Optional[int] = None
     source_axes: str = ""
     target_axes: str = ""
+    fault: str = ""
 
     def read_source(self) -> Image:
         """Read the image, mapped where possible.
@@ -52,8 +55,10 @@ class Item:
         Raises
         ------
         ImageError
-            It cannot be read.
+            It cannot be read or used.
         """
+        if self.fault:
+            raise ImageError(self.source, self.fault)
         return read(self.source, self.source_axes, self._slices(), self.channel)
 
     def read_target(self) -> Image:

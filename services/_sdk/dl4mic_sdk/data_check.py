@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Is this data set fit for this network? Asked before a framework is loaded or a GPU is waited for.
+
+``python -m dl4mic_sdk.data_check ATTEMPT_FOLDER`` writes `data.json`, or `data_fault.json` and exits with 3.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Set
+
+from dl4mic_sdk.data_rules import TARGETS_OF_IMAGES, Need, supervision_of
+from dl4mic_sdk.data_summary import DataSummary, stat_of
+from dl4mic_sdk.dataset_reader import Dataset, DatasetReader
+from dl4mic_sdk.errors import DataError, SdkError
+from dl4mic_sdk.images import list_images
+from dl4mic_sdk.job_folder import REQUEST_FILE, read_json, write_json
+from dl4mic_sdk.split import split_by_parameters
+
+__all__ = ["DataSummary", "check_data", "main"]
+
+SUMMARY_FILE = "data.json"
+FAULT_FILE = "data_fault.json"
+EXIT_FAULT = 3
+
+_FORMAT = 1
+_DECIDING = ("verb", "data", "validation", "parameters")
+"""What of a request the result depends on, beside the files and the manifest's axes."""
+
+
+def check_data(request: Mapping[str, Any], attempt_folder: Optional[Path] = None) -> DataSummary:
+    """Check the data of a request, or take over what an earlier check of the same files found.
+
+    Parameters
+    ----------
+    request
+        Content of `request.json`.
+    attempt_folder
+        Where `data.json` is looked for and put; the attempt before, if the request names one, is looked into too.
+
+    Raises
+    ------
+    DataError
+        The data cannot be used; all files at fault are named.
+
+    Notes
+    -----
+    For a prediction only headers are read, and single bad files do not keep the others from being predicted. One
+    pair of images is held at a time, whatever their number.
+    """
+    here = _known(request, attempt_folder)
+    if here is not None:
+        return here
+    before = Path(request["previous"]) if request.get("previous") else None
+    summary = _known(request, before) or _checked(request)
+    if attempt_folder is not None:
+        record = {"format": _FORMAT, "asked": _asked(request), "summary": summary.as_record()}
+        write_json(attempt_folder / SUMMARY_FILE, record)
+    return summary
+
+
+def main(arguments: List[str]) -> int:
+    """Check the data of an attempt folder; return the exit status."""
+    attempt_folder = Path(arguments[0])
+    fault_file = attempt_folder / FAULT_FILE
+    if fault_file.exists():
+        fault_file.unlink()
+    try:
+        check_data(read_json(attempt_folder / REQUEST_FILE), attempt_folder)
+    except SdkError as error:
+        write_json(fault_file, _fault_of(error))
+        return EXIT_FAULT
+    return 0
+
+
+def _checked(request: Mapping[str, Any]) -> DataSummary:
+    reader = DatasetReader(Need.of(request))
+    dataset = Dataset.of(request["data"])
+    items = reader.read(dataset)
+    if request["verb"] == "predict":
+        if all(each.fault for each in items):
+            reader.faults.raise_if_any(len(items))
+        return reader.summary(items)
+    targets = reader.read_targets(dataset)
+    apart = request.get("validation")
+    validation = reader.read(Dataset.of(apart)) if apart else ()
+    reader.check_together()
+    reader.faults.raise_if_any(reader.file_count)
+    if request["verb"] == "train" and not apart:
+        split_by_parameters(items, request["parameters"])
+    return reader.summary(items, targets=targets, validation=validation)
+
+
+def _asked(request: Mapping[str, Any]) -> Dict[str, Any]:
+    asked = {name: request.get(name) for name in _DECIDING}
+    return dict(asked, supervision=supervision_of(request), axes=request["manifest"].get("axes"))
+
+
+def _known(request: Mapping[str, Any], attempt_folder: Optional[Path]) -> Optional[DataSummary]:
+    """Return what an earlier check found, if it was asked the same and no file has changed."""
+    if attempt_folder is None:
+        return None
+    try:
+        record = read_json(attempt_folder / SUMMARY_FILE)
+    except (OSError, ValueError):
+        return None
+    if record["format"] != _FORMAT or record["asked"] != _asked(request):
+        return None
+    summary = DataSummary.from_record(record["summary"])
+    return summary if _unchanged(summary, request) else None
+
+
+def _unchanged(summary: DataSummary, request: Mapping[str, Any]) -> bool:
+    known = {each.path: (each.size, each.mtime_ns) for each in summary.files}
+    try:
+        return _listed(request) == known.keys() and all(
+            stat_of(path) == status for path, status in known.items()
+        )
+    except (OSError, DataError):
+        return False
+
+
+def _listed(request: Mapping[str, Any]) -> Set[str]:
+    """Paths of the files that a check would look at now."""
+    supervision = supervision_of(request)
+    listed: Set[str] = set()
+    for data in filter(None, (request["data"], request.get("validation"))):
+        listed.update(map(str, list_images(data["source"])))
+        if data.get("target") and supervision in TARGETS_OF_IMAGES:
+            listed.update(map(str, list_images(data["target"])))
+    return listed
+
+
+def _fault_of(error: SdkError) -> Dict[str, Any]:
+    files = error.files if isinstance(error, DataError) else []
+    return {
+        "message": error.message,
+        "hint": error.hint,
+        "files": [{"path": path, "message": message} for path, message in files],
+        "file_count": error.file_count if isinstance(error, DataError) else 0,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a network needs of its data, and what is wrong with a file or a whole set that is not so. Pure functions."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from dl4mic_sdk.data_summary import DataSummary, FileFacts
+from dl4mic_sdk.images import ImageInfo
+
+PAIRED_WITH_IMAGES = ("paired_images", "binary_masks", "class_masks", "label_images")
+MASKS = ("binary_masks", "class_masks", "label_images")
+TARGETS_OF_IMAGES = PAIRED_WITH_IMAGES + ("unpaired_images",)
+WITHOUT_TARGET = ("images", "noisy_images")
+
+PARTS_OF_BINARY_MASK = 3
+"""So many separate parts that all have the same number are taken for objects that nobody numbered."""
+
+_NAMES_SAID = 5
+_NUMBER_THEM = (
+    "Give every object a number of its own, e.g. in Fiji with MorphoLibJ > Binary Images > "
+    "Connected Components Labeling, and save as 16-bit TIFF."
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a file, and what would be right."""
+
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a request needs of its data.
+
+    Attributes
+    ----------
+    supervision
+        Lower-case name of the contract's kind.
+    axes
+        Accepted axes; empty: any.
+    channel
+        The channel to take of images with several.
+    channel_selectable
+        The network has a parameter ``channel``.
+    patch
+        Axis letter -> size of a patch, where the request gives it.
+    pixels
+        Pixels are to be read, not headers alone.
+    """
+
+    supervision: str
+    axes: Tuple[str, ...]
+    channel: Optional[int]
+    channel_selectable: bool
+    patch: Mapping[str, int]
+    pixels: bool
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> Need:
+        """Read it from `request.json`."""
+        manifest, parameters = request["manifest"], request["parameters"]
+        predicting = request["verb"] == "predict"
+        patch = None if request["verb"] != "train" else parameters.get("patch_size")
+        return cls(
+            supervision=supervision_of(request),
+            axes=tuple(manifest.get("axes") or ()),
+            channel=parameters.get("channel"),
+            channel_selectable="channel" in parameters,
+            patch=dict(zip("ZYX"[-len(patch) :], patch)) if patch else {},
+            pixels=not predicting,
+        )
+
+    @property
+    def masks(self) -> bool:
+        """The targets are masks."""
+        return self.supervision in MASKS
+
+    @property
+    def accepts_channels(self) -> bool:
+        """Some accepted axes have C."""
+        return not self.axes or any("C" in each for each in self.axes)
+
+
+def supervision_of(request: Mapping[str, Any]) -> str:
+    """Kind of supervision of the data of a request; a prediction has none."""
+    supervision: str = request["manifest"]["supervision"]
+    return "images" if request["verb"] == "predict" else supervision
+
+
+def header_fault(info: ImageInfo, need: Need) -> Optional[Fault]:
+    """Say what is wrong with the size and axes of an image."""
+    sizes = dict(zip(info.axes, info.shape))
+    if "C" in sizes and (need.channel is not None or not need.accepts_channels):
+        if need.channel is None:
+            return _channel_fault(sizes["C"], need)
+        if need.channel >= sizes["C"]:
+            text = "has {} channels, so there is no channel {} (they are counted from 0)"
+            return Fault(text.format(sizes["C"], need.channel), "Choose another channel.")
+    left = set(info.axes) - (set("C") if need.channel is not None else set())
+    if need.axes and not any(left == set(each) for each in need.axes):
+        return _axes_fault(info, need)
+    if any(sizes.get(axis, 1) < size for axis, size in need.patch.items()):
+        text = "is smaller ({}) than a patch of {}"
+        message = text.format(said_size(info.axes, info.shape), _times(need.patch.values()))
+        return Fault(message, "Lower patch_size, or leave the small images out.")
+    return None
+
+
+def pair_fault(source: ImageInfo, target: ImageInfo) -> Optional[Fault]:
+    """Say how the size of a target differs from that of its image; channels may."""
+    one, other = (
+        {a: n for a, n in zip(each.axes, each.shape) if a != "C"} for each in (source, target)
+    )
+    if one == other:
+        return None
+    text = "is {}, but its target is {}"
+    message = text.format(
+        said_size(source.axes, source.shape), said_size(target.axes, target.shape)
+    )
+    return Fault(
+        message, "Image and target must show the same pixels: crop or resize the one as the other."
+    )
+
+
+def mask_header_fault(info: ImageInfo, need: Need) -> Optional[Fault]:
+    """Say why a file cannot be a mask or label image."""
+    what = "labels" if need.supervision == "label_images" else "masks"
+    if "C" in info.axes:
+        text = "is a colour image or has channels; {} have one number for each pixel"
+        return Fault(
+            text.format(what), "Save the numbers themselves, not a coloured picture of them."
+        )
+    if info.dtype.kind not in "uib":
+        text = "its {} are {} numbers with decimals; they must be integers"
+        hint = "Save them as 8- or 16-bit, e.g. in Fiji with Image > Type > 16-bit, scaling switched off."
+        return Fault(text.format(what, info.dtype.name), hint)
+    return None
+
+
+def not_finite_fault(count: int) -> Optional[Fault]:
+    """Say that pixels are NaN or infinite."""
+    if not count:
+        return None
+    text = "has {} pixels that are NaN or infinite".format(count)
+    return Fault(text, "Replace them by numbers, e.g. in Fiji with Process > Noise > Remove NaNs.")
+
+
+def negative_fault(minimum: float) -> Optional[Fault]:
+    """Say that an object number is below 0."""
+    if minimum >= 0:
+        return None
+    return Fault("has a label {:g}; labels count from 0".format(minimum), "Use 0 for background.")
+
+
+def unnumbered(parts: Mapping[str, int], mask_count: int) -> Dict[str, Fault]:
+    """Find the label images whose objects share one number: binary masks, given by mistake.
+
+    Parameters
+    ----------
+    parts
+        Path of each label image that holds a single number -> its separate parts.
+    mask_count
+        Label images with anything in them.
+    """
+    suspects = {path: count for path, count in parts.items() if count >= PARTS_OF_BINARY_MASK}
+    if 2 * len(suspects) < mask_count and max(suspects.values(), default=0) < 10:
+        return {}
+    text = "is a binary mask: its {} separate parts all have the same number"
+    return {path: Fault(text.format(count), _NUMBER_THEM) for path, count in suspects.items()}
+
+
+def odd_axes(infos: Sequence[ImageInfo]) -> Iterator[Tuple[str, Fault]]:
+    """Yield the images whose axes are not those of most."""
+    if not infos:
+        return
+    most = Counter(each.axes for each in infos).most_common(1)[0][0]
+    for each in infos:
+        if each.axes != most:
+            text = "has the axes {}, most images have {}".format(each.axes, most)
+            yield str(each.path), Fault(text, "Put images of one kind only into a folder.")
+
+
+def warnings_of(summary: DataSummary) -> Iterator[Tuple[str, str]]:
+    """Yield (code, message) of what is odd in a set that can be used."""
+    sources = [each for each in summary.files if each.role == "source"]
+    read = [each for each in sources if each.sha256]
+    yield from _about(
+        "CONSTANT_IMAGES", "the same value everywhere", (e for e in read if e.minimum == e.maximum)
+    )
+    masks = (each for each in summary.files if each.foreground == 0)
+    yield from _about("EMPTY_MASKS", "a mask without any object", masks)
+    yield from _about("DUPLICATE_IMAGES", "the pixels of another image", _repeated(read))
+    dtypes = sorted({each.dtype for each in sources})
+    if len(dtypes) > 1:
+        yield "MIXED_TYPES", "The images are of different types: {}.".format(", ".join(dtypes))
+
+
+def said_size(axes: str, shape: Iterable[int]) -> str:
+    """E.g. ``31 x 61 x 57 (ZYX)``."""
+    return "{} ({})".format(_times(shape), axes)
+
+
+def _channel_fault(count: int, need: Need) -> Fault:
+    kind = "is an RGB image" if count == 3 else "has {} channels".format(count)
+    message = "{}, but this network takes one channel".format(kind)
+    if need.channel_selectable:
+        return Fault(message, "Choose one: channel=0 to channel={}.".format(count - 1))
+    return Fault(message, "Save one channel, e.g. in Fiji with Image > Color > Split Channels.")
+
+
+def _axes_fault(info: ImageInfo, need: Need) -> Fault:
+    text = "is {}, but this network takes {}"
+    message = text.format(said_size(info.axes, info.shape), " or ".join(need.axes))
+    if len(info.axes) < min(len(each) for each in need.axes):
+        return Fault(message, "Give stacks, or use a network for single planes.")
+    hint = "Save single planes, or use a network for stacks."
+    if need.channel_selectable and info.axes == "ZYX" and "YX" in need.axes:
+        hint += " If its pages are channels, say axes=CYX and choose one with channel=."
+    return Fault(message, hint)
+
+
+def _about(code: str, what: str, files: Iterable[FileFacts]) -> Iterator[Tuple[str, str]]:
+    names = [each.path.rsplit("/", 1)[-1] for each in files]
+    if names:
+        more = len(names) - _NAMES_SAID
+        said = ", ".join(names[:_NAMES_SAID]) + (" and {} more".format(more) if more > 0 else "")
+        yield code, "{} of the images with {}: {}.".format(len(names), what, said)
+
+
+def _repeated(files: Iterable[FileFacts]) -> List[FileFacts]:
+    seen: Dict[str, List[FileFacts]] = defaultdict(list)
+    for each in files:
+        seen[each.sha256].append(each)
+    return [each for group in seen.values() for each in group[1:]]
+
+
+def _times(numbers: Iterable[int]) -> str:
+    return " x ".join(str(each) for each in numbers)

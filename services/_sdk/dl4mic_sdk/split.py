@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which part of the data is kept apart for validation: whole images, or a region of every image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from dl4mic_sdk.errors import DataError
+from dl4mic_sdk.pairs import Item
+
+STRIP = 32
+"""Pixels between training and validation region that neither uses: about the diameter of an object."""
+
+LEAST_WIDTH = 32
+"""A narrower region holds hardly a whole object."""
+
+Split = Tuple[List[Item], List[Item], Dict[str, Any]]
+
+
+def split(
+    items: Sequence[Item],
+    fraction: float = 0.1,
+    mode: Optional[str] = None,
+    strip: int = STRIP,
+    seed: int = 0,
+    patch_size: Optional[Sequence[int]] = None,
+) -> Split:
+    """Keep a part of the images apart for validation.
+
+    Parameters
+    ----------
+    items
+        All images.
+    fraction
+        Share that is kept apart, 0 to 1: of the images, or of the width of each. 0 keeps nothing apart.
+    mode
+        ``"image"``, ``"region"``, or None: by region if there is only one image.
+    strip
+        Width in pixels of what is dropped between the two regions of an image.
+    seed
+        Of the choice.
+    patch_size
+        (Y, X) or (Z, Y, X): each region must hold a patch, and the validation region is widened to do so.
+
+    Returns
+    -------
+    train, validation, description
+        Two lists without common pixels, and how they were made in plain values.
+
+    Raises
+    ------
+    DataError
+        Too few images or too small ones.
+    """
+    description: Dict[str, Any] = {"fraction": fraction, "seed": seed}
+    if not fraction:
+        return list(items), [], dict(description, mode="none")
+    mode = mode or ("image" if len(items) > 1 else "region")
+    if mode == "image":
+        train, validation = _by_image(items, fraction, seed)
+        names = {"train": _names(train), "validation": _names(validation)}
+        return train, validation, dict(description, mode=mode, **names)
+    train, validation = _by_region(items, fraction, strip, seed, patch_size or ())
+    regions = [_pixels(one, other) for one, other in zip(train, validation)]
+    return train, validation, dict(description, mode=mode, strip=strip, regions=regions)
+
+
+def split_by_parameters(items: Sequence[Item], parameters: Mapping[str, Any]) -> Split:
+    """Call `split` as the shared parameters of a training request say; a missing fraction keeps nothing apart."""
+    return split(
+        items,
+        fraction=parameters.get("validation_fraction") or 0.0,
+        mode=parameters.get("split"),
+        strip=_given(parameters.get("split_strip"), STRIP),
+        seed=parameters.get("seed") or 0,
+        patch_size=parameters.get("patch_size"),
+    )
+
+
+def _by_image(items: Sequence[Item], fraction: float, seed: int) -> Tuple[List[Item], List[Item]]:
+    if len(items) < 2:
+        raise DataError(
+            "one image cannot be split by image into training and validation",
+            "Use split=region, give a validation folder, or add images.",
+        )
+    count = min(max(1, round(fraction * len(items))), len(items) - 1)
+    chosen = set(np.random.default_rng(seed).permutation(len(items))[:count].tolist())
+    train = [each for index, each in enumerate(items) if index not in chosen]
+    return train, [items[index] for index in sorted(chosen)]
+
+
+def _by_region(
+    items: Sequence[Item], fraction: float, strip: int, seed: int, patch_size: Sequence[int]
+) -> Tuple[List[Item], List[Item]]:
+    patch = dict(zip("ZYX"[-len(patch_size) :] if patch_size else "", patch_size))
+    rng = np.random.default_rng(seed)
+    cuts = [_cut_of(each, fraction, strip, patch, bool(rng.integers(2))) for each in items]
+    faults = [
+        (str(item.source), cut.fault) for item, cut in zip(items, cuts) if cut.fault is not None
+    ]
+    if faults:
+        raise DataError(
+            "{} of {} images are too small for a training and a validation region: {}".format(
+                len(faults), len(items), faults[0][1]
+            ),
+            "Give a validation folder, lower patch_size or split_strip, or use larger images.",
+            faults,
+        )
+    train = [_region(item, cut.axis, cut.train) for item, cut in zip(items, cuts)]
+    return train, [_region(item, cut.axis, cut.validation) for item, cut in zip(items, cuts)]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Where an image is cut across one axis, as (start, stop)."""
+
+    axis: str
+    train: Tuple[int, int]
+    validation: Tuple[int, int]
+    fault: Optional[str] = None
+
+
+def _cut_of(
+    item: Item, fraction: float, strip: int, patch: Mapping[str, int], at_start: bool
+) -> _Cut:
+    """Cut across the longer of Y and X, never between planes: neighbours show the same objects."""
+    lengths = {axis: item.shape[item.axes.index(axis)] for axis in "YX"}
+    axis = "Y" if lengths["Y"] > lengths["X"] else "X"
+    length, least = lengths[axis], max(patch.get(axis, 0), LEAST_WIDTH)
+    width = max(round(fraction * length), least)
+    rest = length - width - strip
+    fault = None
+    if rest < least:
+        text = "of its {} pixels along {}, {} for validation and a strip of {} leave fewer than {}"
+        fault = text.format(length, axis, width, strip, least)
+    if at_start:
+        return _Cut(axis, (length - rest, length), (0, width), fault)
+    return _Cut(axis, (0, rest), (length - width, length), fault)
+
+
+def _region(item: Item, axis: str, bounds: Tuple[int, int]) -> Item:
+    region = list(item.region or [(0, length) for length in item.shape])
+    index = item.axes.index(axis)
+    offset = region[index][0]
+    region[index] = (offset + bounds[0], offset + bounds[1])
+    shape = tuple(stop - start for start, stop in region)
+    return replace(item, region=tuple(region), shape=shape)
+
+
+def _pixels(train: Item, validation: Item) -> Dict[str, Any]:
+    """Say which pixels of an image serve what, axis letter -> [start, stop], for the report."""
+    return {
+        "name": train.name,
+        "train": {axis: list(each) for axis, each in zip(train.axes, train.region or ())},
+        "validation": {axis: list(each) for axis, each in zip(train.axes, validation.region or ())},
+    }
+
+
+def _names(items: Sequence[Item]) -> List[str]:
+    return [each.name for each in items]
+
+
+def _given(value: Optional[int], default: int) -> int:
+    return default if value is None else value
