@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import colorsys
 from typing import Tuple
 
 import numpy as np
 
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.qc.instance import InstanceScore, score_instances
+from dl4mic_sdk.qc.label_colours import colour_labels
 from dl4mic_sdk.qc.panels import Colour, Panel, Tile
 from dl4mic_sdk.qc.view import grey_levels, view_of
 
@@ -21,8 +21,6 @@ FALSE_NEGATIVE: Colour = (100, 143, 255)
 _LINE_WIDTH = 3
 _DIMMED = 0.8
 """Of the overlay's background, so that lines stand out on bright objects."""
-
-_GOLDEN_RATIO = 0.618033988749895
 
 
 def instance_panel(source: Image, target: Image, prediction: Image) -> Panel:
@@ -39,12 +37,12 @@ def instance_panel(source: Image, target: Image, prediction: Image) -> Panel:
     view = view_of(target)
     grey = grey_levels(view.show(source))
     true, pred = (view.show(each)[..., 0] for each in (target, prediction))
-    numbers = np.arange(score.tally.n_true)
-    pred_picture = _coloured(pred, score.table.pred_labels, _pred_numbers(score))
+    pred_picture = colour_labels(pred, score.table.pred_labels, _pred_numbers(score))
+    true_picture = colour_labels(true, score.table.true_labels)
     pictures = (
         ("image", grey),
         (_titled("prediction", score.tally.n_pred), pred_picture),
-        (_titled("target", score.tally.n_true), _coloured(true, score.table.true_labels, numbers)),
+        (_titled("target", score.tally.n_true), true_picture),
         ("overlay", overlay(grey, true, pred, score)),
     )
     return Panel(
@@ -95,19 +93,6 @@ def _outline(labels: np.ndarray) -> np.ndarray:
 def _shifted(labels: np.ndarray, step: int, axis: int) -> np.ndarray:
     positions = np.clip(np.arange(labels.shape[axis]) + step, 0, labels.shape[axis] - 1)
     return labels.take(positions, axis=axis)
-
-
-def _coloured(view: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Give each object of the view the colour of its number; `labels` ascend."""
-    palette = np.zeros((labels.size + 1, 3), np.uint8)
-    palette[1:] = [_colour(each) for each in numbers] if labels.size else 0
-    position = np.searchsorted(labels, view.astype(np.uint64)) + 1
-    return palette[np.where(view > 0, position, 0)]
-
-
-def _colour(number: int) -> Tuple[int, ...]:
-    hue, level = number * _GOLDEN_RATIO % 1, (1.0, 0.8)[number % 2]
-    return tuple(int(255 * each) for each in colorsys.hsv_to_rgb(hue, 0.65, level))
 
 
 def _pred_numbers(score: InstanceScore) -> np.ndarray:
