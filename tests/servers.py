@@ -111,6 +111,13 @@ def serve_orchestrator(folder: Path, address: str, data: Path) -> list[str]:
 COMMANDS = {"service": serve_service, "orchestrator": serve_orchestrator}
 
 
+def write_bad_spots(folder: Path) -> None:
+    """Write spots with two faults: labels of real numbers, and labels of another shape than their image."""
+    write_spots(folder, 4, seed=9)
+    for number, labels in enumerate([np.ones((48, 48), np.float32), np.ones((40, 48), np.uint16)]):
+        tifffile.imwrite(folder / "masks" / f"spots{number}.tif", labels)
+
+
 def processes_with(words: str) -> list[int]:
     """Ids of the processes whose command line holds the words."""
     found = []

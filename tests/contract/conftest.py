@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from servers import COMMANDS, Server, write_spots
+from servers import COMMANDS, Server, write_bad_spots, write_spots
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,7 @@ def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     for seed, (part, count) in enumerate({"train": 6, "test": 5}.items()):
         write_spots(root / part, count, seed)
+    write_bad_spots(root / "bad")
     return root
 
 

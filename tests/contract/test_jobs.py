@@ -169,10 +169,12 @@ def test_data_roots_are_used_by_name(server: Server) -> None:
 
 def test_bad_images_end_the_job_and_are_all_named(server: Server) -> None:
     request = server.train_request("bad-images")
-    request.data.target = request.data.source
+    request.data.CopyFrom(server.dataset("bad"))
     server.networks.Train(request)
     job = server.wait("bad-images")
     assert (job.state, job.error.code) == (Job.FAILED, JobError.INVALID_INPUT)
+    assert {each.path.rpartition("/")[2] for each in job.error.files} == {"spots0.tif", "spots1.tif"}
+    assert job.error.file_count == 2
     assert job.error.message and job.error.hint
 
 
@@ -205,7 +207,7 @@ def test_predict_writes_a_label_image_for_each_image(server: Server, trained: Jo
 
 def test_a_job_on_a_failed_job_fails_too(server: Server) -> None:
     request = server.train_request("lost")
-    request.data.target = request.data.source
+    request.data.CopyFrom(server.dataset("bad"))
     server.networks.Train(request)
     predict = PredictRequest(
         network="blur",
