@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A folder of images through a network: reading, computing and writing overlap, memory stays constant."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Deque, Dict, List, Optional, Sequence, Set, Tuple, Type, Union
+
+import numpy as np
+
+from dl4mic_sdk.errors import DataError, ImageError, SdkError, Stopped
+from dl4mic_sdk.images import Image
+from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.prediction_files import FinishedImages, paths_of, write_prediction
+from dl4mic_sdk.prefetch import Prefetch
+
+if TYPE_CHECKING:
+    from dl4mic_sdk.context import Context
+    from dl4mic_sdk.network import Network
+
+_MOST_UNWRITTEN = 2
+_COPIED_BYTES = 512 << 20
+"""Larger mapped images stay in their file: to read them ahead would take their size in memory several times."""
+
+_MOST_WARNINGS = 100
+_OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+
+
+def predict_folder(
+    network: Network,
+    items: Sequence[Item],
+    output: Path,
+    ctx: Context,
+    previous: Optional[Path] = None,
+) -> Dict[str, str]:
+    """Apply a network whose model is loaded to images, and write what it makes of them under their names.
+
+    Parameters
+    ----------
+    network
+        Its `predict_image` is called in the calling thread, with one image after the other.
+    items
+        The images, whose names differ.
+    output
+        Existing folder: ``NAME.tif`` is the result, ``TITLE/NAME.tif`` a further image, ``NAME_TITLE.csv`` a table.
+    ctx
+        Gets the progress, and a warning for each image that fails.
+    previous
+        The same folder of an attempt that ended early; what that finished is taken over.
+
+    Returns
+    -------
+    dict
+        Name of each image that failed -> why. One bad image is no reason to leave out the others.
+
+    Raises
+    ------
+    DataError
+        Every image failed.
+    Stopped
+        The worker was asked to stop; the next attempt can take over what is finished.
+    OSError
+        The results cannot be written.
+    MemoryError
+        Or the framework's own: an image needs more memory than there is.
+    """
+    finished = FinishedImages(output, previous)
+    todo = [each for each in items if not finished.take_over(each)]
+    run = _Run(network, output, ctx, finished, done=len(items) - len(todo), total=len(items))
+    with Prefetch(lambda number: _read(todo[number]), 0, len(todo)) as images, run:
+        for item, image in zip(todo, images):
+            ctx.raise_if_stopping()
+            run.predict(item, image)
+    run.refuse_all_failed()
+    finished.forget()
+    return run.failed
+
+
+class _Run:
+    """One pass over a folder; as a context it holds the thread that writes."""
+
+    def __init__(
+        self,
+        network: Network,
+        output: Path,
+        ctx: Context,
+        finished: FinishedImages,
+        done: int,
+        total: int,
+    ) -> None:
+        self.failed: Dict[str, str] = {}
+        self._network = network
+        self._output = output
+        self._ctx = ctx
+        self._finished = finished
+        self._done = done
+        self._total = total
+        self._files: List[Tuple[str, str]] = []
+        self._written: Set[str] = set()
+        self._defect: Optional[Exception] = None
+        self._unwritten: Deque[Tuple[Item, Future[List[str]]]] = deque()
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
+
+    def __enter__(self) -> _Run:
+        self._report()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        # What was computed is written also when the run ends early: the next attempt takes it over.
+        try:
+            while self._unwritten:
+                self._settle()
+        finally:
+            self._writer.shutdown(wait=True)
+
+    def predict(self, item: Item, image: Union[Image, Exception]) -> None:
+        """Compute one image and hand the result to the writing thread."""
+        try:
+            if isinstance(image, Exception):
+                raise image
+            prediction = self._network.predict_image(image)
+            self._claim(item, paths_of(prediction, item.name))
+        except Exception as error:
+            self._fail(item, error)
+        else:
+            future = self._writer.submit(write_prediction, prediction, item.name, self._output)
+            self._unwritten.append((item, future))
+        while len(self._unwritten) > _MOST_UNWRITTEN:
+            self._settle()
+
+    def refuse_all_failed(self) -> None:
+        """Raise when not one image could be predicted."""
+        if len(self.failed) < self._total or not self.failed:
+            return
+        if self._defect is not None:
+            raise self._defect
+        message = "none of the {} images could be predicted: {} {}".format(
+            self._total, Path(self._files[0][0]).name, self._files[0][1]
+        )
+        raise DataError(message, "", self._files, len(self.failed))
+
+    def _claim(self, item: Item, paths: List[str]) -> None:
+        taken = self._written.intersection(paths)
+        if taken:
+            text = "its result {} would overwrite that of another image"
+            raise ImageError(item.source, text.format(min(taken)), "Rename the image.")
+        self._written.update(paths)
+
+    def _settle(self) -> None:
+        """Wait for the oldest unwritten result."""
+        item, future = self._unwritten.popleft()
+        try:
+            files = future.result()
+        except ValueError as error:
+            self._fail(item, error)
+            return
+        self._finished.add(item, files)
+        self._done += 1
+        self._report()
+
+    def _fail(self, item: Item, error: Exception) -> None:
+        """Note that an image failed; what would fail for every image ends the run."""
+        if isinstance(error, (Stopped, MemoryError)) or type(error).__name__ in _OUT_OF_MEMORY:
+            raise error
+        message = getattr(error, "fault", None) or str(error) or type(error).__name__
+        if not isinstance(error, SdkError):
+            self._defect = error
+            self._ctx.log.error("%s failed", item.source, exc_info=error)
+        self.failed[item.name] = message
+        self._files.append((str(item.source), message))
+        if len(self.failed) <= _MOST_WARNINGS:
+            self._ctx.warning("IMAGE_FAILED", "{}: {}".format(item.source.name, message))
+        self._report()
+
+    def _report(self) -> None:
+        failed = len(self.failed)
+        self._ctx.progress(self._done + failed, self._total, "images", "predicting", failed=failed)
+
+
+def _read(item: Item) -> Union[Image, Exception]:
+    """Read an image into memory, so that computing need not wait for the disk; a fault is returned, not raised."""
+    try:
+        image = item.read_source()
+        if isinstance(image.pixels, np.memmap) and image.pixels.nbytes <= _COPIED_BYTES:
+            image = image.with_pixels(np.array(image.pixels))
+        if image.pixels.dtype.kind == "f" and not np.isfinite(image.pixels).all():
+            raise ImageError(item.source, "has pixels that are NaN or infinite")
+        return image
+    except Exception as error:
+        return error

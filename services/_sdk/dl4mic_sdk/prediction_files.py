@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The files that a prediction leaves, and the note of which images are finished."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+from dl4mic_sdk.data_summary import stat_of
+from dl4mic_sdk.images import write
+from dl4mic_sdk.pairs import Item
+
+if TYPE_CHECKING:
+    from dl4mic_sdk.network import Prediction, Table
+
+FINISHED_FILE = ".finished"
+"""In the folder while it is filled: one JSON line for each image whose results are all written."""
+
+
+def write_prediction(prediction: Prediction, name: str, output: Path) -> List[str]:
+    """Write what a network made of an image; the result itself comes last, so that it is there when all is.
+
+    Parameters
+    ----------
+    prediction
+        What `predict_image` returned.
+    name
+        Name of the image without suffix.
+    output
+        Existing folder.
+
+    Returns
+    -------
+    list of str
+        The files, relative to the folder.
+
+    Raises
+    ------
+    ValueError
+        Object numbers that are negative or no integers.
+    OSError
+        The files cannot be written.
+    """
+    paths = paths_of(prediction, name)
+    for suffix, content in prediction.files.items():
+        _write_bytes(output / (name + suffix), content)
+    for title, table in prediction.tables.items():
+        _write_bytes(output / "{}_{}.csv".format(name, title), csv_of(table))
+    main_title, main = prediction.main
+    for title, image in prediction.images.items():
+        if title != main_title:
+            (output / title).mkdir(exist_ok=True)
+            write(output / title / (name + ".tif"), image)
+    write(output / (name + ".tif"), main, label=prediction.labels)
+    return paths
+
+
+def paths_of(prediction: Prediction, name: str) -> List[str]:
+    """Files that `write_prediction` writes, relative to its folder."""
+    main_title, _ = prediction.main
+    paths = [name + suffix for suffix in prediction.files]
+    paths += ["{}_{}.csv".format(name, title) for title in prediction.tables]
+    paths += ["{}/{}.tif".format(title, name) for title in prediction.images if title != main_title]
+    return [*paths, name + ".tif"]
+
+
+def csv_of(table: Table) -> bytes:
+    """Write a table as CSV that Fiji and spreadsheets read: comma, decimal point, UTF-8, a header."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
+    return text.getvalue().encode("utf-8")
+
+
+class FinishedImages:
+    """Notes which images of a folder are finished, and takes over what an attempt before has finished.
+
+    Parameters
+    ----------
+    output
+        Folder that is filled.
+    previous
+        The same folder of the attempt before, or None.
+    """
+
+    def __init__(self, output: Path, previous: Optional[Path]) -> None:
+        self._output = output
+        self._known = {folder: _read_finished(folder) for folder in (output, previous) if folder}
+        (output / FINISHED_FILE).touch()
+
+    def add(self, item: Item, files: List[str]) -> None:
+        """Note that these files, relative to the folder, are all that an image leaves."""
+        line = {"name": item.name, "source": list(stat_of(str(item.source))), "files": files}
+        with (self._output / FINISHED_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def take_over(self, item: Item) -> bool:
+        """Put the files of an image in place, if it was finished and has not changed since; say whether it was."""
+        for folder, finished in self._known.items():
+            known = finished.get(item.name)
+            if known and self._fits(item, known, folder):
+                if folder != self._output:
+                    for path in known["files"]:
+                        _link(folder / path, self._output / path)
+                    self.add(item, known["files"])
+                return True
+        return False
+
+    def forget(self) -> None:
+        """Remove the note: the folder is complete."""
+        (self._output / FINISHED_FILE).unlink()
+
+    def _fits(self, item: Item, known: Dict[str, Any], folder: Path) -> bool:
+        try:
+            unchanged = known["source"] == list(stat_of(str(item.source)))
+        except OSError:
+            return False
+        return unchanged and all((folder / path).is_file() for path in known["files"])
+
+
+def _read_finished(folder: Path) -> Dict[str, Dict[str, Any]]:
+    """Read the note of a folder; the last line of a killed worker may be cut off."""
+    try:
+        lines = (folder / FINISHED_FILE).read_text(encoding="utf-8").split("\n")[:-1]
+    except OSError:
+        return {}
+    return {each["name"]: each for each in map(json.loads, lines)}
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    try:
+        os.link(str(source), str(target))
+    except FileExistsError:
+        pass
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(str(source), str(target))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    partial = path.with_name(".{}.partial".format(path.name))
+    partial.write_bytes(content)
+    os.replace(str(partial), str(path))
