@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""StarDist 2D and 3D: the library's model, loss and targets, in our own training loop."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Mapping, Optional, Sequence, Tuple
+
+import architecture
+from batches import training_batches, validation_batches
+from dl4mic_sdk.context import Context
+from dl4mic_sdk.device import Device
+from dl4mic_sdk.images import Image
+from dl4mic_sdk.network import Network, Prediction
+from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.task import ModelFolder, TrainTask
+from dl4mic_sdk.training import Schedule, learning_rate_of, train, weights_path
+from framework import StarDist2D, StarDist3D, device_kernel, quiet, seed_everything
+from learner import StarDistLearner
+from normalisation import Normalisation
+from objects import Objects, measure
+from rois import roi_zip
+from segmentation import Segmenter, compile_prediction, open_model
+from thresholds import Thresholds, choose_thresholds
+
+LEARNING_RATE = 0.0003
+"""Of the library and of the ZeroCostDL4Mic notebooks."""
+
+_FEWEST_STEPS = 100
+"""Steps of an epoch, of the library; a few small images alone would make epochs of one step."""
+
+
+class StarDist(Network):
+    """What the two networks share.
+
+    Attributes
+    ----------
+    dimensions
+        2 or 3.
+    """
+
+    dimensions: int
+
+    def train(self, task: TrainTask, ctx: Context) -> None:
+        """Train, keep the best weights, and choose the thresholds on the validation images."""
+        seed_everything(task.seed)
+        config = self._configuration(task, ctx)
+        model = self._new_model(config, task)
+        learner = self._learner(model, task)
+        train(learner, self._schedule(task, config, ctx), task.model, ctx)
+        learner.load_weights(weights_path(task.model, "best", learner.weights_suffix))
+        self._thresholds(model, task, ctx).save(task.model)
+
+    def load(self, model: ModelFolder) -> None:
+        """Open a model with the normalisation that it was trained with."""
+        opened = open_model(model, self.dimensions)
+        normalisation = Normalisation.of(model.record["parameters"])
+        self._segmenter = Segmenter(opened, self.parameters, normalisation)
+
+    def predict_image(self, image: Image) -> Prediction:
+        """Find the objects of an image: a label image, a table of them, and ImageJ regions of interest."""
+        objects = self._segmenter.segment(image.pixels)
+        tables = {}
+        if self.parameters.get("object_table"):
+            tables["objects"] = measure(objects, image.pixels, image.pixel_size)
+        return Prediction(
+            images={"labels": image.with_pixels(objects.labels)},
+            labels=True,
+            tables=tables,
+            files=self._files(objects),
+        )
+
+    def device_kernel(self, asked: str) -> Device:
+        """Run a convolution in TensorFlow."""
+        return device_kernel(asked)
+
+    def _files(self, objects: Objects) -> Mapping[str, bytes]:
+        if objects.outlines is None or not self.parameters.get("rois"):
+            return {}
+        present = objects.present
+        return {"_rois.zip": roi_zip(objects.outlines[present - 1], present)}
+
+    def _configuration(self, task: TrainTask, ctx: Context) -> Any:
+        smallest = _smallest(task.train, self.dimensions)
+        if task.parent is None:
+            extents = [task.data.object_extent.get(axis, 1.0) for axis in "ZYX"[-self.dimensions :]]
+            shape = architecture.geometry(task.parameters, extents)
+            patch = architecture.patch_shape(task.parameters, shape.divisor, smallest)
+            rate = _learning_rate(task)
+            return architecture.configuration(task.parameters, shape, patch, rate)
+        config = architecture.inherited(task.parent, self.dimensions)
+        overruled = architecture.differences(config, task.parameters)
+        if overruled:
+            ctx.warning(
+                "parameters_of_parent",
+                f"the structure of {task.parent.name} was kept, whatever was asked for: {', '.join(overruled)}",
+            )
+        patch = architecture.patch_shape(task.parameters, architecture.divisor_of(config), smallest)
+        options = architecture.training_options(task.parameters, patch, _learning_rate(task))
+        config.update_parameters(False, **options)
+        return config
+
+    def _new_model(self, config: Any, task: TrainTask) -> Any:
+        kind = StarDist2D if self.dimensions == 2 else StarDist3D
+        with quiet():
+            model = kind(config, name=task.model.name, basedir=str(task.model.parent))
+        if task.parent is not None:
+            weights = weights_path(task.parent.path, task.parent.weights, ".h5")
+            model.keras_model.load_weights(str(weights))
+        return model
+
+    def _learner(self, model: Any, task: TrainTask) -> StarDistLearner:
+        parameters, config = task.parameters, model.config
+        training = training_batches(parameters, config, task.train, task.seed)
+        if not task.validation:
+            return StarDistLearner(model, training, training, 0)
+        smallest = _smallest(task.validation, self.dimensions)
+        limits = dict(parameters, patch_size=None, largest_patch=config.train_patch_size)
+        patch = architecture.patch_shape(limits, architecture.divisor_of(config), smallest)
+        validation, count = validation_batches(parameters, config, task.validation, task.seed, patch)
+        return StarDistLearner(model, training, validation, count)
+
+    def _schedule(self, task: TrainTask, config: Any, ctx: Context) -> Schedule:
+        parameters = task.parameters
+        steps = parameters["steps_per_epoch"] or _steps_of(task.train, config)
+        return Schedule(
+            epochs=parameters["epochs"],
+            steps_per_epoch=steps,
+            batch_size=parameters["batch_size"],
+            best_by=parameters["best_by"],
+            early_stopping_patience=parameters["early_stopping_patience"],
+            reduce_factor=parameters["reduce_lr_factor"],
+            reduce_patience=parameters["reduce_lr_patience"],
+            checkpoint_every=parameters["checkpoint_every"],
+            keep_every=parameters["keep_every"],
+            keep_limit=parameters["keep_limit"],
+            prefetch_threads=4 if ctx.device.kind == "gpu" else 1,
+        )
+
+    def _thresholds(self, model: Any, task: TrainTask, ctx: Context) -> Thresholds:
+        if not task.validation or not task.parameters["optimise_thresholds"]:
+            return Thresholds()
+        compile_prediction(model)
+        return choose_thresholds(model, task.validation, Normalisation.of(task.parameters), ctx)
+
+
+class StarDist2DNetwork(StarDist):
+    """Objects as star-convex polygons (Schmidt et al. 2018, doi:10.1007/978-3-030-00934-2_30)."""
+
+    dimensions = 2
+
+
+class StarDist3DNetwork(StarDist):
+    """Objects as star-convex polyhedra (Weigert et al. 2020, doi:10.1109/WACV45572.2020.9093435)."""
+
+    dimensions = 3
+
+
+def _smallest(items: Sequence[Item], dimensions: int) -> Tuple[int, ...]:
+    axes = "ZYX"[-dimensions:]
+    return tuple(min(item.shape[item.axes.index(axis)] for item in items) for axis in axes)
+
+
+def _steps_of(items: Sequence[Item], config: Any) -> int:
+    """Return how many steps show as many pixels as the training images have."""
+    patch = math.prod(config.train_patch_size)
+    patches = sum(max(1.0, math.prod(item.shape) / patch) for item in items)
+    return max(_FEWEST_STEPS, math.ceil(patches / config.train_batch_size))
+
+
+def _learning_rate(task: TrainTask) -> float:
+    given: Optional[float] = task.parameters["learning_rate"]
+    if given is None and task.parent is not None:
+        given = learning_rate_of(task.parent.path, task.parent.weights)
+    return given or LEARNING_RATE
+
+
+networks = {"stardist2d": StarDist2DNetwork, "stardist3d": StarDist3DNetwork}
