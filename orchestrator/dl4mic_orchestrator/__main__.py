@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``python -m dl4mic_orchestrator``: flags to settings, then serve."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import sys
+from pathlib import Path
+
+from dl4mic.check import Refused, check_name
+from dl4mic_orchestrator import logs
+from dl4mic_orchestrator.settings import Settings, instance_environment, runtime_folder
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve; return the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        settings = settings_of(options)
+    except ValueError as error:
+        parser.error(str(error))
+    logs.set_up()
+    from dl4mic_orchestrator.app import WorkspaceBusyError, run
+
+    try:
+        run(settings)
+    except (WorkspaceBusyError, OSError, ValueError) as error:
+        logging.getLogger(__name__).error("cannot serve: %s", error)
+        return 1
+    return 0
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Turn parsed flags into settings.
+
+    Raises
+    ------
+    ValueError
+        A flag is at fault; the message says what would be right.
+    """
+    workspace = options.workspace.resolve()
+    address = f"unix://{options.socket.resolve()}" if options.socket else options.listen
+    if not options.socket and not options.insecure and not is_loopback(address):
+        raise ValueError(
+            f"--listen {address}: everybody who reaches this address could use the server; "
+            "say --insecure if that is meant, or listen on localhost"
+        )
+    services = options.services.resolve()
+    if not services.is_dir():
+        raise ValueError(f"--services {options.services}: there is no such folder")
+    return Settings(
+        workspace=workspace,
+        services=services,
+        sources=_sources(options.sdk or services / "_sdk"),
+        address=address,
+        runtime=runtime_folder(workspace),
+        roots=dict(_root(text) for text in options.root),
+        environment=instance_environment(),
+        exit_when_idle_seconds=options.exit_when_idle,
+        metrics_port=options.metrics_port,
+        warm_idle_seconds=options.warm_idle,
+        cpus=options.cpus,
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether only this machine reaches HOST:PORT."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dl4mic_orchestrator", description="Run an orchestrator."
+    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--socket", type=Path, help="serve on this Unix socket, for its user alone")
+    where.add_argument("--listen", metavar="HOST:PORT", help="serve by TCP")
+    parser.add_argument(
+        "--insecure", action="store_true", help="let --listen take an address that others reach"
+    )
+    parser.add_argument(
+        "--workspace", type=Path, required=True, help="folder of jobs, models and environments"
+    )
+    parser.add_argument(
+        "--services", type=Path, required=True, help="folder of the service folders"
+    )
+    parser.add_argument("--sdk", type=Path, help="source of the SDK (SERVICES/_sdk)")
+    parser.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="a data root; may be repeated",
+    )
+    parser.add_argument(
+        "--exit-when-idle", type=float, metavar="SECONDS", help="end after so long without work"
+    )
+    parser.add_argument("--metrics-port", type=int, metavar="N", help="serve metrics by HTTP")
+    parser.add_argument(
+        "--warm-idle",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long a model stays loaded",
+    )
+    parser.add_argument("--cpus", type=float, metavar="N", help="CPU slots for jobs (all)")
+    return parser
+
+
+def _sources(sdk: Path) -> tuple[Path, Path]:
+    """Find the sources of the SDK and of the contract, which lies beside the services."""
+    if not (sdk / "pyproject.toml").exists():
+        sdk = _REPOSITORY / "services" / "_sdk"
+    proto = sdk.resolve().parents[1] / "proto"
+    for source in (sdk, proto):
+        if not (source / "pyproject.toml").exists():
+            raise ValueError(
+                f"{source} does not hold the sources that the services need; name the SDK's by --sdk"
+            )
+    return sdk, proto
+
+
+def _root(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    path = Path(folder)
+    if not equals or not path.is_dir():
+        raise ValueError(f"--root {text}: expected NAME=DIR with a folder that is there")
+    try:
+        check_name(name, "--root")
+    except Refused as error:
+        raise ValueError(str(error)) from error
+    if name in ("job", "uploads"):
+        raise ValueError(f"--root {text}: the name {name} is reserved")
+    return name, path.resolve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

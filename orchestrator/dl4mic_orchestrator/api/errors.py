@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Translate what goes wrong inside into what a caller can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from dl4mic.server import RpcError
+from dl4mic_orchestrator.catalog import UnknownNetworkError
+from dl4mic_orchestrator.registry import BrokenModelError
+from dl4mic_orchestrator.registry.archive import ArchiveError
+from dl4mic_orchestrator.store.jobs import JobExistsError, JobNotFoundError, JobStateError
+from dl4mic_orchestrator.store.models import ModelInUseError, ModelNotFoundError
+
+_CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
+    UnknownNetworkError: (grpc.StatusCode.NOT_FOUND, "NETWORK_NOT_FOUND"),
+    JobNotFoundError: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
+    JobExistsError: (grpc.StatusCode.ALREADY_EXISTS, "JOB_EXISTS"),
+    JobStateError: (grpc.StatusCode.FAILED_PRECONDITION, "JOB_STATE"),
+    ModelNotFoundError: (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),
+    ModelInUseError: (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_IN_USE"),
+    BrokenModelError: (grpc.StatusCode.DATA_LOSS, "MODEL_BROKEN"),
+    ArchiveError: (grpc.StatusCode.INVALID_ARGUMENT, "ARCHIVE_REFUSED"),
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise errors of store, catalogue and registry as `RpcError`."""
+    try:
+        yield
+    except tuple(_CODES) as error:
+        code, reason = next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
+        raise RpcError(code, str(error), reason) from error

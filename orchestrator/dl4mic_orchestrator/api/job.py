@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Show and steer jobs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+
+from dl4mic import fold
+from dl4mic.locations import refuse
+from dl4mic.pages import MOST
+from dl4mic.server import CHUNK_BYTES
+from dl4mic.v1.job_pb2 import (
+    CancelJobRequest,
+    DeleteJobRequest,
+    DeleteJobResponse,
+    GetJobRequest,
+    Job,
+    JobEvent,
+    ListJobsRequest,
+    ListJobsResponse,
+    ReadLogRequest,
+    ReadLogResponse,
+    RetryJobRequest,
+    WatchJobRequest,
+)
+from dl4mic.v1.job_pb2_grpc import JobServiceServicer
+from dl4mic_orchestrator.api.errors import translated
+from dl4mic_orchestrator.registry.content import size_of_folder
+from dl4mic_orchestrator.store.jobs import Filter, JobStore
+
+_LOG_FILE = "stderr.log"
+_DEFAULT_PAGE = 100
+_WATCH_SECONDS = 1.0
+"""How often a watcher that is gone is noticed; events wake a watch at once."""
+
+
+class JobApi(JobServiceServicer):
+    """The contract's JobService.
+
+    Parameters
+    ----------
+    folder
+        Of all jobs.
+    wake
+        Tells the reconciler that something was written down.
+    """
+
+    def __init__(self, jobs: JobStore, folder: Path, wake: Callable[[], None]) -> None:
+        self._jobs = jobs
+        self._folder = folder
+        self._wake = wake
+
+    def GetJob(self, request: GetJobRequest, context: grpc.ServicerContext) -> Job:
+        """Answer with a job as it is now."""
+        with translated():
+            return self._jobs.message(request.job_id)
+
+    def ListJobs(self, request: ListJobsRequest, context: grpc.ServicerContext) -> ListJobsResponse:
+        """Answer with the jobs that pass the filters, newest first."""
+        size = request.page_size or _DEFAULT_PAGE
+        if not 0 < size <= MOST:
+            raise refuse("page_size", f"{size} is not from 1 to {MOST}")
+        if request.page_token and not request.page_token.isdigit():
+            raise refuse("page_token", "is none of this list's; start at the first page")
+        wanted = Filter(
+            [int(state) for state in request.states],
+            request.network,
+            request.project,
+            dict(request.labels.items()),
+        )
+        before = int(request.page_token) if request.page_token else None
+        found = self._jobs.newest(wanted, before, size + 1)
+        token = str(found[size - 1][0]) if len(found) > size else ""
+        return ListJobsResponse(jobs=[job for _, job in found[:size]], next_page_token=token)
+
+    def WatchJob(
+        self, request: WatchJobRequest, context: grpc.ServicerContext
+    ) -> Iterator[JobEvent]:
+        """Send events as they come, until the job has ended."""
+        after = request.after_sequence
+        with translated():
+            job = self._jobs.message(request.job_id)
+            while context.is_active():
+                for event in self._jobs.events(request.job_id, after):
+                    after = event.sequence
+                    yield event
+                job = self._jobs.message(request.job_id)
+                if fold.has_ended(job) and after >= job.last_sequence:
+                    return
+                self._jobs.wait(request.job_id, after, _WATCH_SECONDS)
+
+    def ReadLog(self, request: ReadLogRequest, context: grpc.ServicerContext) -> ReadLogResponse:
+        """Answer with a piece of an attempt's log."""
+        with translated():
+            job = self._jobs.message(request.job_id)
+        attempt = request.attempt or job.attempt
+        if not 0 < attempt <= job.attempt or request.offset < 0:
+            raise refuse("attempt", f"job {job.id} has had {job.attempt} attempts")
+        piece = _read_piece(self._folder / job.id / str(attempt) / _LOG_FILE, request.offset)
+        over = attempt < job.attempt or fold.has_ended(job)
+        return ReadLogResponse(
+            text=piece.decode("utf-8", "replace"),
+            next_offset=request.offset + len(piece),
+            complete=over and len(piece) < CHUNK_BYTES,
+        )
+
+    def CancelJob(self, request: CancelJobRequest, context: grpc.ServicerContext) -> Job:
+        """Note that a job shall end; it is CANCELLED when its process is gone."""
+        with translated():
+            job = self._jobs.request_cancel(request.job_id)
+        self._wake()
+        return job
+
+    def RetryJob(self, request: RetryJobRequest, context: grpc.ServicerContext) -> Job:
+        """Open a new attempt of a failed or cancelled job."""
+        with translated():
+            job = self._jobs.open_by_hand(request.job_id)
+        self._wake()
+        return job
+
+    def DeleteJob(
+        self, request: DeleteJobRequest, context: grpc.ServicerContext
+    ) -> DeleteJobResponse:
+        """Delete an ended job's record and folder."""
+        with translated():
+            self._jobs.delete(request.job_id)
+        folder = self._folder / request.job_id
+        freed = size_of_folder(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        return DeleteJobResponse(freed_bytes=freed)
+
+
+def _read_piece(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(CHUNK_BYTES)
+    except FileNotFoundError:
+        return b""

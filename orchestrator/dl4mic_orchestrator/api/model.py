@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Show, name, export, import and delete models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from dl4mic import references
+from dl4mic.check import check_name
+from dl4mic.locations import Locations, refuse
+from dl4mic.pages import MOST, page
+from dl4mic.server import CHUNK_BYTES, RpcError, is_local, not_found
+from dl4mic.v1.model_pb2 import (
+    DeleteModelRequest,
+    DeleteModelResponse,
+    ExportModelRequest,
+    ExportModelResponse,
+    GetModelRequest,
+    ImportModelRequest,
+    ListModelsRequest,
+    ListModelsResponse,
+    Model,
+    QualityControl,
+    SetModelAliasRequest,
+)
+from dl4mic.v1.model_pb2_grpc import ModelServiceServicer
+from dl4mic.v1.parameter_pb2 import ParameterValue
+from dl4mic_orchestrator import records
+from dl4mic_orchestrator.api.errors import translated
+from dl4mic_orchestrator.registry import BrokenModelError, Origin, Registry
+from dl4mic_orchestrator.registry.archive import pack
+from dl4mic_orchestrator.store.jobs import JobStore
+
+
+class ModelApi(ModelServiceServicer):
+    """The contract's ModelService."""
+
+    def __init__(self, registry: Registry, jobs: JobStore, locations: Locations) -> None:
+        self._registry = registry
+        self._jobs = jobs
+        self._locations = locations
+
+    def GetModel(self, request: GetModelRequest, context: grpc.ServicerContext) -> Model:
+        """Answer with one version."""
+        with translated():
+            return self._message(self._registry.rows.find(request.model))
+
+    def ListModels(
+        self, request: ListModelsRequest, context: grpc.ServicerContext
+    ) -> ListModelsResponse:
+        """Answer with the versions that pass the filters."""
+        models = self._registry.rows.published(
+            name=request.name, network=request.network, project=request.project
+        )
+        found, token = page(
+            models, lambda model: model.tag, request.page_size or MOST, request.page_token
+        )
+        return ListModelsResponse(
+            models=[self._message(model) for model in found], next_page_token=token
+        )
+
+    def SetModelAlias(self, request: SetModelAliasRequest, context: grpc.ServicerContext) -> Model:
+        """Move an alias to a version."""
+        check_name(request.alias, "alias")
+        if request.alias.isdigit():
+            raise refuse("alias", f"{request.alias!r} would read as a version; use a word")
+        with translated():
+            model = self._registry.rows.find(request.model)
+            self._registry.rows.set_alias(model, request.alias)
+            return self._message(self._registry.rows.find(model.tag))
+
+    def ExportModel(
+        self, request: ExportModelRequest, context: grpc.ServicerContext
+    ) -> Iterator[ExportModelResponse]:
+        """Send a version as a ZIP archive."""
+        if request.format not in ("", "folder"):
+            message = f"the format {request.format!r} is not offered; there is: folder"
+            raise RpcError(grpc.StatusCode.UNIMPLEMENTED, message, "FORMAT_UNKNOWN")
+        with translated():
+            model = self._registry.rows.find(request.model)
+            folder = self._registry.folder(model)
+        yield ExportModelResponse(file_name=f"{model.name}-{model.version}.zip")
+        with tempfile.TemporaryDirectory() as place:
+            archive = Path(place) / "model.zip"
+            pack(folder, archive)
+            yield from _chunks(archive)
+
+    def ImportModel(self, request: ImportModelRequest, context: grpc.ServicerContext) -> Model:
+        """Take a folder or archive as the next version of a name."""
+        check_name(request.model, "model")
+        if self._locations.is_location(f"{request.model}:") or request.model == "job":
+            raise refuse("model", f"{request.model!r} is a data root's name; choose another one")
+        path = self._locations.resolve(request.location, "location", is_local(context))
+        if not path.exists():
+            raise not_found(f"{request.location!r}: there is nothing", "DATA_NOT_FOUND")
+        origin = Origin(request.model, request.network, request.project or "default")
+        with translated():
+            try:
+                return self._message(self._registry.take_in(path, origin))
+            except BrokenModelError as error:
+                raise refuse("location", str(error)) from error
+
+    def DeleteModel(
+        self, request: DeleteModelRequest, context: grpc.ServicerContext
+    ) -> DeleteModelResponse:
+        """Delete a version that nothing needs."""
+        name, _, version = request.model.partition(":")
+        if not version.isdigit():
+            raise refuse("model", f"{request.model!r}: name the version, {name}:VERSION")
+        with translated():
+            model = self._registry.rows.find(request.model)
+            self._check_unused(model)
+            return DeleteModelResponse(freed_bytes=self._registry.delete(model))
+
+    def _check_unused(self, model: records.Model) -> None:
+        users = [job.id for job in self._jobs.open_jobs() if self._uses(job.id, model)]
+        if users:
+            message = f"{model.tag} is needed by the open job {', '.join(users)}"
+            hint = "Wait for it, or cancel it."
+            raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, message, "MODEL_IN_USE", hint)
+
+    def _uses(self, job_id: str, model: records.Model) -> bool:
+        job = self._jobs.message(job_id)
+        names = {each.name for _, each in references.models(references.request_of(job))}
+        from_job = f"{references.JOB_PREFIX}{model.job_id}" in names and bool(model.job_id)
+        return from_job or model.tag in self._jobs.pinned_models(job_id).values()
+
+    def _message(self, model: records.Model) -> Model:
+        record: Mapping[str, Any] = json.loads(model.record)
+        message = Model(
+            name=model.name,
+            version=model.version,
+            aliases=model.aliases,
+            network=model.network,
+            project=model.project,
+            size=model.size,
+            digest=model.digest,
+            parent=model.parent,
+            job_id=model.job_id,
+            record=json.dumps(record, indent=1),
+            weights=[str(each) for each in record.get("weights", ())],
+        )
+        message.create_time.FromNanoseconds(int(model.create_time * 1e9))
+        for name, value in record.get("parameters", {}).items():
+            message.parameters[name].CopyFrom(_parameter(value))
+        message.quality_controls.extend(self._scores(model))
+        return message
+
+    def _scores(self, model: records.Model) -> Iterator[QualityControl]:
+        for scores in self._registry.rows.scores(model.digest):
+            control = QualityControl(job_id=scores.job_id, scores=dict(scores.values))
+            control.time.FromNanoseconds(int(scores.time * 1e9))
+            yield control
+
+
+def _parameter(value: Any) -> ParameterValue:
+    """Type a plain value; one that the network chose from the data (None) stays empty."""
+    if isinstance(value, bool):
+        return ParameterValue(boolean=value)
+    if isinstance(value, int):
+        return ParameterValue(integer=value)
+    if isinstance(value, float):
+        return ParameterValue(number=value)
+    if isinstance(value, str):
+        return ParameterValue(text=value)
+    message = ParameterValue()
+    if isinstance(value, list):
+        message.list.values.extend(_parameter(each) for each in value)
+    return message
+
+
+def _chunks(archive: Path) -> Iterator[ExportModelResponse]:
+    digest = hashlib.sha256()
+    with archive.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            yield ExportModelResponse(chunk=chunk)
+    yield ExportModelResponse(sha256=digest.hexdigest())

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Take requests: check them, write the job down, answer. And hand single images to warm instances."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import grpc
+
+from dl4mic import references
+from dl4mic.check import Request, check_predict, check_request
+from dl4mic.locations import Locations, refuse
+from dl4mic.server import RpcError, is_local
+from dl4mic.v1.data_pb2 import ModelReference
+from dl4mic.v1.job_pb2 import Job
+from dl4mic.v1.network_pb2 import (
+    ComputeDevice,
+    DescribeRequest,
+    Network,
+    PredictImageRequest,
+    PredictImageResponse,
+)
+from dl4mic.v1.network_pb2_grpc import NetworkServiceServicer, NetworkServiceStub
+from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
+from dl4mic_orchestrator.api.errors import translated
+from dl4mic_orchestrator.catalog import Catalog
+from dl4mic_orchestrator.records import Capacity, Device, WarmKey
+from dl4mic_orchestrator.registry import Registry
+from dl4mic_orchestrator.store.jobs import JobNotFoundError, JobStore
+from dl4mic_orchestrator.store.models import ModelNotFoundError
+
+_WARM_WAIT_SECONDS = 600.0
+_ANYWHERE = "/"
+"""Stands for the images' location, which single images have none of."""
+
+
+class WarmInstances(Protocol):
+    """Lends warm instances."""
+
+    def lease(
+        self, key: WarmKey, timeout_seconds: float
+    ) -> AbstractContextManager[NetworkServiceStub]:
+        """Hold one for a call; raise an exception in words when none can be had."""
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Decides whether a request becomes a job.
+
+    Attributes
+    ----------
+    reserve_bytes
+        Must be free in the workspace for a new job.
+    """
+
+    catalog: Catalog
+    jobs: JobStore
+    registry: Registry
+    locations: Locations
+    capacity: Callable[[], Capacity]
+    workspace: Path
+    reserve_bytes: int
+
+    def admit(self, request: Request, *, local: bool, caller: str) -> Job:
+        """Check a request and record its job; repeating it returns the same job.
+
+        Raises
+        ------
+        dl4mic.check.Refused
+            With each field at fault.
+        """
+        network = self.catalog.network(request.network)
+        check_request(request, network)
+        job = _job_of(request, network.name, caller)
+        if not self._is_known(job.id):
+            self._check_place()
+            self.check_device(request, network)
+            needed = self._needed(request)
+            pinned = dict(self.pin(request, network.name, local=local))
+            self._check_paths(request, local=local)
+            return self.jobs.create(job, needed, pinned)
+        return self.jobs.create(job)
+
+    def pin(self, request: Request, network: str, *, local: bool) -> Iterator[tuple[str, str]]:
+        """Yield (reference, ``NAME:VERSION``) for each registered model: what "latest" means is decided now."""
+        for field, model in references.models(request):
+            tag = self.tag(field, model, network, local=local)
+            if tag:
+                yield model.name, tag
+
+    def tag(self, field: str, model: ModelReference, network: str, *, local: bool) -> str:
+        """Give ``NAME:VERSION`` of a reference; empty for a folder, or what a job is still to make."""
+        if self.locations.is_location(model.name):
+            self._check_path(f"{field}.name", model.name, local=local)
+            return ""
+        if model.name.startswith(references.JOB_PREFIX):
+            self._check_trains(field, model.name.removeprefix(references.JOB_PREFIX), network)
+            return ""
+        try:
+            found = self.registry.rows.find(model.name)
+        except ModelNotFoundError as error:
+            raise refuse(f"{field}.name", str(error)) from error
+        _check_network(field, found.tag, found.network, network)
+        return found.tag
+
+    def _is_known(self, job_id: str) -> bool:
+        return bool(self.jobs.states([job_id]))
+
+    def _needed(self, request: Request) -> list[str]:
+        needed = references.needed_jobs(request)
+        known = self.jobs.states({job_id for _, job_id in needed})
+        for field, job_id in needed:
+            if job_id not in known:
+                raise refuse(field, f"there is no job {job_id!r}")
+        return sorted({job_id for _, job_id in needed})
+
+    def _check_trains(self, field: str, job_id: str, network: str) -> None:
+        try:
+            job = self.jobs.message(job_id)
+        except JobNotFoundError as error:
+            raise refuse(f"{field}.name", str(error)) from error
+        if not job.HasField("train"):
+            raise refuse(f"{field}.name", f"job {job_id} trains no model")
+        _check_network(field, f"of job {job_id}", job.network, network)
+
+    def _check_paths(self, request: Request, *, local: bool) -> None:
+        for field, data in references.datasets(request):
+            self._check_path(f"{field}.source", data.source, local=local)
+            if data.target:
+                self._check_path(f"{field}.target", data.target, local=local)
+        if isinstance(request, QcRequest) and request.prediction:
+            self._check_path("prediction", request.prediction, local=local)
+        if isinstance(request, TrainRequest) and self.locations.is_location(f"{request.model}:"):
+            raise refuse("model", f"{request.model!r} is a data root's name; choose another one")
+
+    def _check_path(self, field: str, location: str, *, local: bool) -> None:
+        path = self.locations.resolve(location, field, local)
+        if not location.startswith(references.JOB_PREFIX) and not path.exists():
+            raise refuse(field, f"{location!r}: there is no such file or folder")
+
+    def _check_place(self) -> None:
+        free = shutil.disk_usage(self.workspace).free
+        if free < self.reserve_bytes:
+            message = f"only {free >> 20} MiB are free in the workspace"
+            hint = f"Free some space: new jobs are taken from {self.reserve_bytes >> 20} MiB on."
+            raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, message, "DISK_FULL", hint)
+
+    def check_device(self, request: Request, network: Network) -> None:
+        if request.options.device == JobOptions.GPU and not self.capacity().gpus:
+            message = "this machine has no GPU"
+            hint = f"Ask for the device auto or cpu; {network.name} then computes on the CPU."
+            raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, message, "NO_GPU", hint)
+
+
+class NetworkApi(NetworkServiceServicer):
+    """The contract's NetworkService over all networks of the catalogue."""
+
+    def __init__(self, admission: Admission, warm: WarmInstances, wake: Callable[[], None]) -> None:
+        self._admission = admission
+        self._warm = warm
+        self._wake = wake
+
+    def Describe(self, request: DescribeRequest, context: grpc.ServicerContext) -> Network:
+        """Answer with a network's manifest and the devices of this machine."""
+        with translated():
+            known = self._admission.catalog.network(request.network)
+        network = Network()
+        network.CopyFrom(known)
+        for gpu in self._admission.capacity().gpus:
+            network.devices.add(kind=JobOptions.GPU, name=gpu.name, memory_bytes=gpu.memory_bytes)
+        memory_bytes = self._admission.capacity().memory_bytes
+        network.devices.append(
+            ComputeDevice(kind=JobOptions.CPU, name="CPU", memory_bytes=memory_bytes)
+        )
+        return network
+
+    def Train(self, request: TrainRequest, context: grpc.ServicerContext) -> Job:
+        """Take a training."""
+        return self._take(request, context)
+
+    def Qc(self, request: QcRequest, context: grpc.ServicerContext) -> Job:
+        """Take a quality control."""
+        return self._take(request, context)
+
+    def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> Job:
+        """Take the prediction of a folder."""
+        return self._take(request, context)
+
+    def PredictImage(
+        self, request_iterator: Iterator[PredictImageRequest], context: grpc.ServicerContext
+    ) -> Iterator[PredictImageResponse]:
+        """Pass one image to a warm instance, chunk by chunk, and its answer back."""
+        first = next(request_iterator, PredictImageRequest())
+        if not first.HasField("header"):
+            raise refuse("header", "must be the first message")
+        key = self._warm_key(first.header, local=is_local(context))
+        passed = PredictImageRequest()
+        passed.CopyFrom(first)
+        passed.header.network = key.network
+        passed.header.model.location = key.model_folder
+        with self._warm.lease(key, _WARM_WAIT_SECONDS) as instance:
+            answer = instance.PredictImage(itertools.chain([passed], request_iterator))
+            context.add_callback(answer.cancel)
+            yield from _relayed(answer)
+
+    def _take(self, request: Request, context: grpc.ServicerContext) -> Job:
+        local = is_local(context)
+        with translated():
+            job = self._admission.admit(request, local=local, caller=_caller(context))
+        self._wake()
+        return job
+
+    def _warm_key(self, header: PredictImageRequest.Header, *, local: bool) -> WarmKey:
+        with translated():
+            network = self._admission.catalog.network(header.network)
+            device = header.device or JobOptions.AUTO
+            request = PredictRequest(
+                network=network.name,
+                model=header.model,
+                parameters=dict(header.parameters.items()),
+                options=JobOptions(device=device),
+            )
+            request.data.source = _ANYWHERE
+            check_predict(request, network)
+            self._admission.check_device(request, network)
+            folder = self._model_folder(header.model, network.name, local=local)
+        return WarmKey(network.name, str(folder), header.model.weights or "best", Device(device))
+
+    def _model_folder(self, model: ModelReference, network: str, *, local: bool) -> Path:
+        admission = self._admission
+        tag = admission.tag("header.model", model, network, local=local)
+        if not tag and model.name.startswith(references.JOB_PREFIX) and "/" not in model.name:
+            tag = admission.jobs.message(model.name.removeprefix(references.JOB_PREFIX)).model
+            if not tag:
+                raise refuse("header.model.name", f"{model.name} has made no model yet")
+        if not tag:
+            return admission.locations.resolve(model.name, "header.model.name", local)
+        return admission.registry.folder(admission.registry.rows.find(tag))
+
+
+def _relayed(answer: Iterator[PredictImageResponse]) -> Iterator[PredictImageResponse]:
+    """Pass an instance's answer on, and its error with all that it says."""
+    try:
+        yield from answer
+    except grpc.RpcError as error:
+        if not isinstance(error, grpc.Call):
+            raise
+        raise RpcError(error.code(), error.details() or "", "PREDICTION_FAILED") from error
+
+
+def _check_network(field: str, model: str, its_network: str, network: str) -> None:
+    if its_network != network:
+        words = f"the model {model} was trained by {its_network}, not by {network}"
+        raise refuse(f"{field}.name", words)
+
+
+def _job_of(request: Request, network: str, caller: str) -> Job:
+    options = request.options
+    verb = {TrainRequest: "train", QcRequest: "qc", PredictRequest: "predict"}[type(request)]
+    job = Job(
+        id=options.job_id or f"{verb}-{uuid.uuid4().hex[:8]}",
+        title=options.title,
+        network=network,
+        project=options.project or "default",
+        caller=caller,
+        priority=options.priority,
+        labels=dict(options.labels.items()),
+    )
+    getattr(job, verb).CopyFrom(request)
+    return job
+
+
+def _caller(context: grpc.ServicerContext) -> str:
+    """Name who called: the machine, until callers prove who they are."""
+    return "local" if is_local(context) else context.peer().rpartition(":")[0]

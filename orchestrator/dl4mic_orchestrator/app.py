@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Wire everything together: the only module that knows the concrete classes."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from dl4mic.locations import Locations
+from dl4mic.manifest import ManifestError, Service, read_service
+from dl4mic.server import Listening, listen, socket_path
+from dl4mic.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
+from dl4mic.v1.data_pb2_grpc import add_DataServiceServicer_to_server
+from dl4mic.v1.job_pb2_grpc import add_JobServiceServicer_to_server
+from dl4mic.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
+from dl4mic.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from dl4mic_orchestrator.api.catalog import CatalogApi
+from dl4mic_orchestrator.api.data import DataApi
+from dl4mic_orchestrator.api.job import JobApi
+from dl4mic_orchestrator.api.model import ModelApi
+from dl4mic_orchestrator.api.network import Admission, NetworkApi
+from dl4mic_orchestrator.attempt import Attempts
+from dl4mic_orchestrator.backends.local import LocalBackend
+from dl4mic_orchestrator.backends.nvml import find_gpus
+from dl4mic_orchestrator.briefing import ARTIFACTS, Briefing
+from dl4mic_orchestrator.catalog import Catalog
+from dl4mic_orchestrator.data_check import DataCheck
+from dl4mic_orchestrator.environments import Environments
+from dl4mic_orchestrator.follow import Patience
+from dl4mic_orchestrator.metrics import Callers, Metrics
+from dl4mic_orchestrator.plan import Limits
+from dl4mic_orchestrator.reconcile import Reconciler
+from dl4mic_orchestrator.records import Gpu
+from dl4mic_orchestrator.registry import BentoContent, Registry
+from dl4mic_orchestrator.settings import Settings, find_uv
+from dl4mic_orchestrator.settle import Settlement
+from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.warm import WarmPool
+
+_LAST_CALLS_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class WorkspaceBusyError(Exception):
+    """Another orchestrator has the workspace."""
+
+
+class App:
+    """One orchestrator over one workspace.
+
+    Raises
+    ------
+    WorkspaceBusyError
+        Another one runs there.
+    ValueError
+        The services' manifests contradict each other.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = _lock(settings.workspace)
+        for folder in (settings.jobs, settings.uploads, settings.models, settings.environments):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.catalog = Catalog(_read_services(settings.services))
+        self.store = Store(settings.workspace / "store.sqlite")
+        self.metrics = Metrics(self.store)
+        self.callers = Callers(self.metrics.called)
+        self._registry = Registry(self.store.models, BentoContent(settings.models))
+        self._locations = Locations(
+            settings.roots, settings.uploads, lambda job_id: settings.jobs / job_id / ARTIFACTS
+        )
+        self._environments = Environments(
+            settings.environments, settings.sources, find_uv(), settings.environment
+        )
+        self._backend = LocalBackend(
+            self._environments,
+            settings.runtime,
+            settings.environment,
+            cpus=settings.cpus,
+            memory_bytes=settings.memory_bytes,
+            gpus=_gpus(),
+        )
+        self._warm = WarmPool(
+            self.store.instances,
+            self._backend,
+            self.catalog,
+            settings.jobs,
+            settings.runtime,
+            settings.instance_start_seconds,
+        )
+        self.reconciler = self._make_reconciler()
+        self._listening: Listening | None = None
+
+    def start(self) -> str:
+        """Serve, and return the address."""
+        if self._settings.metrics_port is not None:
+            log.info("metrics on port %d", self.metrics.serve(self._settings.metrics_port))
+        open_jobs = {job.id for job in self.store.jobs.open_jobs()}
+        self._registry.sweep(open_jobs)
+        threading.Thread(target=self.reconciler.run, name="reconcile", daemon=True).start()
+        self._listening = listen(
+            self._settings.address, self._servicers(), interceptors=[self.callers]
+        )
+        log.info("serving on %s", self._listening.address)
+        return self._listening.address
+
+    def wait(self, stop: threading.Event) -> None:
+        """Wait until it is to stop, or has been idle for as long as it was told."""
+        limit = self._settings.exit_when_idle_seconds
+        if limit is None:
+            stop.wait()
+            return
+        since = time.monotonic()
+        while not stop.wait(min(1.0, limit / 4)):
+            since = max(since, self.callers.last_call)
+            if self.callers.present or not self.reconciler.idle:
+                since = time.monotonic()
+            if time.monotonic() - since >= limit:
+                log.info("nobody called for %g s and no job is open: this is the end", limit)
+                return
+
+    def close(self) -> None:
+        """Stop serving; running jobs go on, and the next orchestrator finds them."""
+        if self._listening is not None:
+            self._listening.health.enter_graceful_shutdown()
+            self._listening.server.stop(_LAST_CALLS_SECONDS).wait()
+        self.reconciler.stop()
+        self._warm.close()
+        path = socket_path(self._settings.address)
+        if path:
+            Path(path).unlink(missing_ok=True)
+        self._lock.close()
+
+    def _make_reconciler(self) -> Reconciler:
+        settings = self._settings
+        briefing = Briefing(
+            self.store.jobs, self._registry, self.catalog, self._locations, settings.jobs
+        )
+        settlement = Settlement(self.store.jobs, self._registry, briefing, self.metrics.ended)
+        attempts = Attempts(
+            store=self.store,
+            backend=self._backend,
+            catalog=self.catalog,
+            briefing=briefing,
+            data_check=DataCheck(self._environments, settings.environment),
+            settlement=settlement,
+            patience=Patience(settings.heartbeat_timeout_seconds, settings.cancel_grace_seconds),
+            start_seconds=settings.instance_start_seconds,
+            observe=self.metrics.event,
+        )
+        limits = Limits(warm_idle_seconds=settings.warm_idle_seconds)
+        return Reconciler(
+            self.store, self._backend, self.catalog, attempts, settlement, self._warm, limits
+        )
+
+    def _servicers(self) -> dict[object, object]:
+        settings = self._settings
+        wake = self.reconciler.wake
+        capacity = self._backend.capacity
+        admission = Admission(
+            self.catalog,
+            self.store.jobs,
+            self._registry,
+            self._locations,
+            capacity,
+            settings.workspace,
+            settings.disk_reserve_bytes,
+        )
+        data = DataApi(
+            self._locations,
+            settings.uploads,
+            settings.upload_limit_bytes,
+            settings.disk_reserve_bytes,
+        )
+        catalog = CatalogApi(self.catalog, self.store, capacity, self.reconciler.explain)
+        models = ModelApi(self._registry, self.store.jobs, self._locations)
+        return {
+            add_NetworkServiceServicer_to_server: NetworkApi(admission, self._warm, wake),
+            add_JobServiceServicer_to_server: JobApi(self.store.jobs, settings.jobs, wake),
+            add_CatalogServiceServicer_to_server: catalog,
+            add_DataServiceServicer_to_server: data,
+            add_ModelServiceServicer_to_server: models,
+        }
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM, SIGINT, or the end of all work."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    app = App(settings)
+    try:
+        app.start()
+        app.wait(stop)
+    finally:
+        app.close()
+
+
+def _lock(workspace: Path) -> TextIO:
+    """Keep a second orchestrator out of a workspace; the lock goes with our process, whatever ends it."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    # Python opens files so that the processes which we start do not inherit them, nor this lock.
+    file = (workspace / "orchestrator.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise WorkspaceBusyError(f"another orchestrator works in {workspace}") from error
+    return file
+
+
+def _read_services(folder: Path) -> list[Service]:
+    """Read what can be read: one broken manifest does not take the other networks away."""
+    services = []
+    for manifest in sorted(folder.glob("*/service.yaml")):
+        try:
+            services.append(read_service(manifest.parent))
+        except ManifestError as error:
+            log.error("the service %s is left out: %s", manifest.parent.name, error)
+    return services
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    try:
+        import pynvml
+    except ImportError:
+        return ()
+    return find_gpus(pynvml)

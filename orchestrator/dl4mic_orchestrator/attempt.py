@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Work for one attempt of one job: prepare it, run it on an instance, settle it. Each job's work has a thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+
+from dl4mic.v1.job_pb2 import Job as JobMessage
+from dl4mic.v1.job_pb2 import JobError, JobEvent
+from dl4mic_orchestrator.backends.base import (
+    Backend,
+    LaunchSpec,
+    ServiceSpec,
+    State,
+    UnavailableError,
+)
+from dl4mic_orchestrator.briefing import Briefing, BriefingError
+from dl4mic_orchestrator.catalog import Catalog, UnknownNetworkError
+from dl4mic_orchestrator.data_check import DataCheck
+from dl4mic_orchestrator.dial import NotServingError, await_serving, dial
+from dl4mic_orchestrator.follow import Follower, Outcome, Patience, StoppedError
+from dl4mic_orchestrator.interruption import Interrupted, Interruption
+from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
+from dl4mic_orchestrator.settle import Settlement
+from dl4mic_orchestrator.store import Store
+
+LAST_SECONDS = 5.0
+"""What an instance has for its own end after its job has ended."""
+
+log = logging.getLogger(__name__)
+
+
+def service_spec(catalog: Catalog, network: str) -> ServiceSpec:
+    """Describe the service of a network to a backend."""
+    service = catalog.service(network)
+    return ServiceSpec(service.name, service.folder, service.python_versions)
+
+
+class _Reporter:
+    """Shows what is being done for a job as the reason why it waits."""
+
+    def __init__(self, store: Store, job: JobMessage, interruption: Interruption) -> None:
+        self._store = store
+        self._job = job
+        self._interruption = interruption
+
+    def report(self, words: str) -> None:
+        log.info("%s", words)
+        self._store.jobs.change_state(
+            self._job.id, self._job.attempt, JobState.PENDING, waiting_reason=words
+        )
+
+    def check(self) -> None:
+        self._interruption.check()
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Does the work of attempts.
+
+    Attributes
+    ----------
+    observe
+        Takes (network, event) of every event, for the metrics.
+    """
+
+    store: Store
+    backend: Backend
+    catalog: Catalog
+    briefing: Briefing
+    data_check: DataCheck
+    settlement: Settlement
+    patience: Patience
+    start_seconds: float
+    observe: Callable[[str, JobEvent], None]
+
+    def prepare(self, job_id: str, interruption: Interruption) -> None:
+        """Check the data of a job and make its environment, before it asks for a place."""
+        job = self.store.jobs.message(job_id)
+        error = self._guard(lambda: self._prepare(job, interruption))
+        if error is None and interruption.cause is None:
+            self.store.jobs.mark_prepared(job_id, job.attempt)
+        else:
+            self.settlement.settle(
+                job_id, job.attempt, Outcome(JobState.FAILED, error), interruption.cause
+            )
+
+    def run(self, job_id: str, grant: Grant, interruption: Interruption) -> None:
+        """Run the present attempt of a job on an instance of its own."""
+        job = self.store.jobs.message(job_id)
+        instance = Instance(
+            id=f"{job_id}-{job.attempt}",
+            service=self.catalog.service(job.network).name,
+            network=job.network,
+            state=InstanceState.LAUNCHING,
+            grant=grant,
+            job_id=job_id,
+            attempt=job.attempt,
+            project=job.project,
+            create_time=time.time(),
+        )
+        self.store.instances.add(instance)
+        self.store.jobs.change_state(
+            job_id, job.attempt, JobState.STARTING, waiting_reason="starting the service"
+        )
+        outcome: list[Outcome] = []
+        error = self._guard(lambda: outcome.append(self._launch(job, instance, interruption)))
+        self._finish(
+            job, instance, outcome[0] if outcome else Outcome(JobState.FAILED, error), interruption
+        )
+
+    def adopt(self, job_id: str, instance: Instance | None, interruption: Interruption) -> None:
+        """Go on with an attempt that an orchestrator before this one had under way."""
+        job = self.store.jobs.message(job_id)
+        outcome: list[Outcome] = []
+        error = self._guard(lambda: outcome.append(self._take_up(job, instance, interruption)))
+        self._finish(
+            job, instance, outcome[0] if outcome else Outcome(JobState.FAILED, error), interruption
+        )
+
+    def _prepare(self, job: JobMessage, interruption: Interruption) -> JobError | None:
+        reporter = _Reporter(self.store, job, interruption)
+        folder = self.briefing.write(job)
+        error = self.data_check.run(folder, reporter)
+        if error is None:
+            self.backend.prepare(service_spec(self.catalog, job.network), reporter)
+        return error
+
+    def _launch(self, job: JobMessage, instance: Instance, interruption: Interruption) -> Outcome:
+        interruption.check()
+        folder = self.briefing.attempt_folder(job.id, job.attempt)
+        spec = LaunchSpec(
+            instance_id=instance.id,
+            service=service_spec(self.catalog, job.network),
+            grant=instance.grant,
+            jobs=self.briefing.folder,
+            attempt=job.attempt,
+            log=folder / "host.log",
+        )
+        state = self.backend.launch(spec, lambda state: self._save(instance, state))
+        return self._assign_and_follow(job, instance, state, interruption)
+
+    def _assign_and_follow(
+        self, job: JobMessage, instance: Instance, state: State, interruption: Interruption
+    ) -> Outcome:
+        probe = self.backend.probe([state])[0]
+        self.store.instances.save_backend_state(instance.id, state, probe.place)
+
+        def is_alive() -> bool:
+            return self.backend.probe([state])[0].alive
+
+        await_serving(
+            probe.address,
+            lambda: interruption.cause is not None or not is_alive(),
+            self.start_seconds,
+        )
+        interruption.check()
+        with dial(probe.address) as called:
+            called.assign(self.briefing.request(job, instance.grant))
+        self.store.instances.change_state(instance.id, InstanceState.BUSY)
+        outcome = self._follower(job).follow(probe.address, is_alive, interruption, self.patience)
+        return outcome or _lost(node_lost=False)
+
+    def _take_up(
+        self, job: JobMessage, instance: Instance | None, interruption: Interruption
+    ) -> Outcome:
+        if instance is not None and instance.backend_state:
+            probe = self.backend.probe([instance.backend_state])[0]
+            if probe.alive:
+                log.info("the running job is adopted")
+                return self._assign_and_follow(job, instance, instance.backend_state, interruption)
+            return self._follower(job).read_rest() or _lost(probe.node_lost)
+        return self._follower(job).read_rest() or _lost(node_lost=False)
+
+    def _finish(
+        self,
+        job: JobMessage,
+        instance: Instance | None,
+        outcome: Outcome,
+        interruption: Interruption,
+    ) -> None:
+        """Free the place, with no process left on it, then settle the attempt."""
+        if instance is not None:
+            self._end_instance(instance)
+        self.settlement.settle(job.id, job.attempt, outcome, interruption.cause)
+
+    def _end_instance(self, instance: Instance) -> None:
+        state = {row.id: row.backend_state for row in self.store.instances.all()}.get(instance.id)
+        if state:
+            self.store.instances.change_state(instance.id, InstanceState.STOPPING)
+            self.backend.stop(state, LAST_SECONDS)
+        self.store.instances.remove(instance.id)
+
+    def _follower(self, job: JobMessage) -> Follower:
+        folder = self.briefing.attempt_folder(job.id, job.attempt)
+        return Follower(
+            self.store.jobs,
+            job.id,
+            job.attempt,
+            folder,
+            lambda event: self.observe(job.network, event),
+        )
+
+    def _save(self, instance: Instance, state: State) -> None:
+        self.store.instances.save_backend_state(instance.id, state, instance.place)
+
+    def _guard(self, work: Callable[[], JobError | None]) -> JobError | None:
+        """Do work, and give what went wrong as an error of the job."""
+        try:
+            return work()
+        except Interrupted:
+            return None
+        except BriefingError as error:
+            return error.error
+        except UnavailableError as error:
+            return JobError(
+                code=JobError.Code.Value(error.code), message=error.message, hint=error.hint
+            )
+        except StoppedError as error:
+            return JobError(
+                code=JobError.UNRESPONSIVE,
+                message=str(error),
+                hint="It goes on from its last checkpoint.",
+            )
+        except NotServingError as error:
+            return JobError(
+                code=JobError.CRASHED, message=str(error), hint="The job's log may say more."
+            )
+        except UnknownNetworkError as error:
+            hint = "Put the network's service folder back, or cancel the job."
+            return JobError(code=JobError.ENVIRONMENT_UNAVAILABLE, message=str(error), hint=hint)
+        except grpc.RpcError as error:
+            return _call_failed(error)
+        except Exception as error:
+            log.exception("the work for the job failed")
+            return JobError(
+                code=JobError.INTERNAL, message=f"{type(error).__name__}: {error}", hint=_SEE_LOG
+            )
+
+
+_SEE_LOG = "This is a defect; the orchestrator's log has the details."
+
+
+def _lost(node_lost: bool) -> Outcome:
+    if node_lost:
+        error = JobError(
+            code=JobError.NODE_LOST, message="the machine was restarted while the job ran"
+        )
+    else:
+        error = JobError(code=JobError.CRASHED, message="the service ended while the job ran")
+    error.hint = "It goes on from its last checkpoint."
+    return Outcome(JobState.FAILED, error)
+
+
+def _call_failed(error: grpc.RpcError) -> JobError:
+    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+    words = error.details() if isinstance(error, grpc.Call) else str(error)
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return JobError(
+            code=JobError.INVALID_INPUT,
+            message=str(words),
+            hint="Mend the request and send it anew.",
+        )
+    gone = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    return JobError(
+        code=JobError.CRASHED if gone else JobError.INTERNAL,
+        message=f"the service did not take the job: {words}",
+        hint="Its log may say more.",
+    )

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Publish, find, import and delete models: immutable versions whose content is checked whenever it is read."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dl4mic_orchestrator.records import Model, Scores
+from dl4mic_orchestrator.registry.archive import unpack
+from dl4mic_orchestrator.registry.content import Content, digest_of_folder, size_of_folder
+from dl4mic_orchestrator.store.models import ModelStore
+
+RECORD_FILE = "model.json"
+
+
+class BrokenModelError(Exception):
+    """A model's content is not what was published, or is no model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a new version is and where it comes from; `network` may be empty where the folder says it."""
+
+    name: str
+    network: str
+    project: str
+    job_id: str = ""
+
+
+class Registry:
+    """The models of a workspace: rows in the store, content beside it."""
+
+    def __init__(self, rows: ModelStore, content: Content) -> None:
+        self.rows = rows
+        self._content = content
+
+    def publish(self, folder: Path, origin: Origin) -> Model:
+        """Make a model folder the next version of its name.
+
+        For the same job it does so once, however often it is called and wherever it was interrupted: the row is
+        complete only after the content was copied and its digest verified.
+
+        Raises
+        ------
+        BrokenModelError
+            The folder is no finished model, or was changed while it was copied.
+        """
+        record = _read_record(folder)
+        model = self.rows.reserve(
+            Model(origin.name, 0, origin.network, origin.project, time.time(), origin.job_id)
+        )
+        if model.complete:
+            return model
+        digest = digest_of_folder(folder)
+        copy = self._content.put(model.tag, folder)
+        if digest_of_folder(copy) != digest:
+            raise BrokenModelError(f"{folder} changed while it was copied; publish it again")
+        parent = (record.get("parent") or {}).get("name", "")
+        text = json.dumps(record)
+        model = replace(model, size=size_of_folder(copy), digest=digest, parent=parent, record=text)
+        self.rows.complete(model)
+        return model
+
+    def take_in(self, path: Path, origin: Origin) -> Model:
+        """Import a folder or an exported archive as the next version of a name.
+
+        Raises
+        ------
+        BrokenModelError
+            It is no model of this system, or one of another network.
+        dl4mic_orchestrator.registry.archive.ArchiveError
+            The archive is refused.
+        """
+        if path.is_dir():
+            return self._take_in_folder(path, origin)
+        with tempfile.TemporaryDirectory() as folder:
+            unpack(path, Path(folder))
+            return self._take_in_folder(Path(folder), origin)
+
+    def folder(self, model: Model) -> Path:
+        """Give the folder of a model, after its content was checked.
+
+        Raises
+        ------
+        BrokenModelError
+            The content is missing or was changed.
+        """
+        try:
+            folder = self._content.path(model.tag)
+        except LookupError as error:
+            raise BrokenModelError(str(error)) from error
+        if digest_of_folder(folder) != model.digest:
+            raise BrokenModelError(
+                f"the content of model {model.tag} was changed after it was published: {folder}"
+            )
+        return folder
+
+    def delete(self, model: Model) -> int:
+        """Delete a version; return the bytes that are free now."""
+        self.rows.delete(model)
+        self._content.delete(model.tag)
+        return model.size
+
+    def sweep(self, open_jobs: set[str]) -> None:
+        """Remove what publications that nobody goes on with left behind."""
+        for model in self.rows.unfinished():
+            if model.job_id not in open_jobs:
+                self.rows.delete(model)
+                self._content.delete(model.tag)
+
+    def add_scores(self, job_id: str, artifacts: Path, digests: Mapping[str, str]) -> None:
+        """Keep the scores of a QC job by the digest of each model that it scored.
+
+        Parameters
+        ----------
+        artifacts
+            What the job published; its qc.json is read.
+        digests
+            Name of the model, as in qc.json -> digest.
+        """
+        report = _read_json(artifacts / "qc.json")
+        for name, values in _scores_by_model(report, list(digests)).items():
+            numbers = {
+                key: float(value)
+                for key, value in values.items()
+                if isinstance(value, (int, float))
+            }
+            self.rows.add_scores(Scores(digests[name], job_id, time.time(), numbers))
+
+    def _take_in_folder(self, folder: Path, origin: Origin) -> Model:
+        network = _read_record(folder).get("network", "")
+        if origin.network and network != origin.network:
+            raise BrokenModelError(f"the model was trained by {network}, not by {origin.network}")
+        return self.publish(folder, replace(origin, network=network))
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / RECORD_FILE
+    try:
+        record = _read_json(path)
+    except (OSError, ValueError) as error:
+        raise BrokenModelError(
+            f"there is no readable {RECORD_FILE}, which every model has: {error}"
+        ) from error
+    if not isinstance(record, dict) or not record.get("network"):
+        raise BrokenModelError(f"{RECORD_FILE} does not name the network that the model is of")
+    return record
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _scores_by_model(report: Mapping[str, Any], names: list[str]) -> dict[str, Mapping[str, Any]]:
+    """Read the pooled scores: of the one model, or of each in `models`."""
+    scored = {
+        entry.get("name"): entry.get("pooled")
+        for entry in report.get("models", ())
+        if isinstance(entry, dict)
+    }
+    found: dict[str, Mapping[str, Any]] = {
+        name: pooled
+        for name, pooled in scored.items()
+        if name in names and isinstance(pooled, dict)
+    }
+    if not found and len(names) == 1 and isinstance(report.get("pooled"), dict):
+        return {names[0]: report["pooled"]}
+    return found

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Own what can be set about an orchestrator, and the one place that reads the process's environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_NOT_FOR_INSTANCES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an orchestrator is set up.
+
+    Attributes
+    ----------
+    workspace
+        Folder of jobs, models, uploads and environments.
+    services
+        Folder whose subfolders hold a service.yaml each.
+    sources
+        Folders of the SDK and of the contract, which every service's environment gets.
+    address
+        Where it is served: ``unix:///path`` or ``HOST:PORT``.
+    roots
+        Data roots: name -> folder.
+    runtime
+        Short private folder for the sockets of the instances (a socket's path has 107 bytes at most).
+    environment
+        Of the processes that it starts.
+    exit_when_idle_seconds
+        End after this long without open jobs and callers; None for never.
+    metrics_port
+        HTTP port of the metrics; None for none, 0 for a free one.
+    upload_limit_bytes
+        Size of one uploaded file at most.
+    disk_reserve_bytes
+        New jobs and uploads are refused when less is free in the workspace.
+    heartbeat_timeout_seconds
+        A running job that gives no sign of life for so long is UNRESPONSIVE.
+    cancel_grace_seconds
+        An instance that has not ended so long after it was asked to is killed. It gives its worker 30 s to write a
+        checkpoint first.
+    cpus, memory_bytes
+        For jobs; None for what the machine has.
+    """
+
+    workspace: Path
+    services: Path
+    sources: tuple[Path, ...]
+    address: str
+    runtime: Path
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    exit_when_idle_seconds: float | None = None
+    metrics_port: int | None = None
+    upload_limit_bytes: int = 64 << 30
+    disk_reserve_bytes: int = 512 << 20
+    heartbeat_timeout_seconds: float = 180.0
+    cancel_grace_seconds: float = 45.0
+    instance_start_seconds: float = 60.0
+    warm_idle_seconds: float = 300.0
+    cpus: float | None = None
+    memory_bytes: int | None = None
+
+    @property
+    def jobs(self) -> Path:
+        """Folder of the jobs: ``<id>/<attempt>/``."""
+        return self.workspace / "jobs"
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of what callers sent."""
+        return self.workspace / "uploads"
+
+    @property
+    def models(self) -> Path:
+        """Folder of the model store."""
+        return self.workspace / "models"
+
+    @property
+    def environments(self) -> Path:
+        """Folder of the services' virtual environments."""
+        return self.workspace / "environments"
+
+
+def runtime_folder(workspace: Path) -> Path:
+    """Name the folder for a workspace's sockets: private to the user, the same at every start."""
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    digest = hashlib.sha256(str(workspace).encode()).hexdigest()[:10]
+    return Path(base) / f"dl4mic-{os.getuid()}-{digest}"
+
+
+def instance_environment() -> dict[str, str]:
+    """Give the environment for the processes that are started: ours, less what would bend their imports."""
+    return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_INSTANCES}
+
+
+def find_uv() -> Path | None:
+    """Find uv: the one that was installed beside us, else on the PATH."""
+    try:
+        from uv import find_uv_bin
+    except ImportError:
+        found = shutil.which("uv")
+        return Path(found) if found else None
+    return Path(find_uv_bin())

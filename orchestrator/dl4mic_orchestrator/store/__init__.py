@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The durable record: what is committed here is what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dl4mic_orchestrator.store.database import Database
+from dl4mic_orchestrator.store.instances import InstanceStore
+from dl4mic_orchestrator.store.jobs import JobStore
+from dl4mic_orchestrator.store.models import ModelStore
+
+__all__ = ["InstanceStore", "JobStore", "ModelStore", "Store"]
+
+
+class Store:
+    """Jobs, instances and models in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+        self.jobs = JobStore(self._database)
+        self.instances = InstanceStore(self._database)
+        self.models = ModelStore(self._database)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()

@@ -1,0 +1,497 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Own the rows of jobs and their events. A job's message is the fold of its events, written with them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, select, update
+
+from dl4mic import fold
+from dl4mic.v1.job_pb2 import Job as JobMessage
+from dl4mic.v1.job_pb2 import JobError, JobEvent, StateChange
+from dl4mic.v1.request_pb2 import JobOptions
+from dl4mic_orchestrator.records import Device, Failure, Job, JobState, may_follow
+from dl4mic_orchestrator.store import tables
+from dl4mic_orchestrator.store.database import Database
+
+_ENDED = [int(state) for state in JobState if state.ended]
+_OF_EVENTS = ("message", "state", "attempt", "progressed")
+
+
+class JobNotFoundError(LookupError):
+    """There is no job of the id."""
+
+
+class JobExistsError(Exception):
+    """There is a job of the id already, with another request."""
+
+
+class JobStateError(Exception):
+    """The job is not in a state in which that can be done; the message says why."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs to list; what is empty does not narrow."""
+
+    states: Sequence[int] = ()
+    network: str = ""
+    project: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class JobStore:
+    """Jobs and events.
+
+    Every method is one transaction; whoever waits for events of a job is told after each.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._changed = threading.Condition()
+
+    def create(
+        self,
+        job: JobMessage,
+        depends_on: Sequence[str] = (),
+        pinned: Mapping[str, str] | None = None,
+    ) -> JobMessage:
+        """Record a job with its first event, PENDING, or find that it was recorded before.
+
+        Parameters
+        ----------
+        job
+            Without state and times.
+        depends_on
+            Jobs that must succeed first.
+        pinned
+            Model reference as the caller wrote it -> ``NAME:VERSION`` that it meant then.
+
+        Raises
+        ------
+        JobExistsError
+            The id is taken by another request.
+        """
+        digest = _request_digest(job)
+        with self._database.write() as connection:
+            known = connection.execute(
+                select(tables.jobs).where(tables.jobs.c.id == job.id)
+            ).first()
+            if known is not None:
+                if known.request_digest != digest:
+                    raise JobExistsError(
+                        f"job {job.id} exists already, with another request; choose another id"
+                    )
+                return JobMessage.FromString(known.message)
+            created = _born(job)
+            connection.execute(
+                insert(tables.jobs), _new_row(created, digest, depends_on, pinned or {})
+            )
+            if created.labels:
+                rows = [
+                    {"job_id": job.id, "key": key, "value": value}
+                    for key, value in created.labels.items()
+                ]
+                connection.execute(insert(tables.job_labels), rows)
+            _append(connection, created.id, [(None, _state_event(1, JobState.PENDING))])
+        self._tell()
+        return self.message(created.id)
+
+    def message(self, job_id: str) -> JobMessage:
+        """Get a job as callers see it."""
+        return JobMessage.FromString(self._row(job_id).message)
+
+    def get(self, job_id: str) -> Job:
+        """Get a job as the plan sees it."""
+        return _job(self._row(job_id))
+
+    def pinned_models(self, job_id: str) -> dict[str, str]:
+        """Tell which version each model reference of the job's request meant when it was accepted."""
+        return dict(self._row(job_id).pinned_models)
+
+    def open_jobs(self) -> list[Job]:
+        """Get the jobs that have not ended, the oldest first."""
+        query = (
+            select(tables.jobs)
+            .where(tables.jobs.c.state.not_in(_ENDED))
+            .order_by(tables.jobs.c.order)
+        )
+        with self._database.read() as connection:
+            return [_job(row) for row in connection.execute(query)]
+
+    def states(self, job_ids: Iterable[str]) -> dict[str, JobState]:
+        """Get the state of those jobs that there are."""
+        query = select(tables.jobs.c.id, tables.jobs.c.state).where(
+            tables.jobs.c.id.in_(list(job_ids))
+        )
+        with self._database.read() as connection:
+            return {row.id: JobState(row.state) for row in connection.execute(query)}
+
+    def newest(
+        self, wanted: Filter, before: int | None, limit: int
+    ) -> list[tuple[int, JobMessage]]:
+        """List jobs with their order, the newest first, of an order below `before`."""
+        query = _narrow(select(tables.jobs.c.order, tables.jobs.c.message), wanted)
+        if before is not None:
+            query = query.where(tables.jobs.c.order < before)
+        query = query.order_by(tables.jobs.c.order.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [
+                (row.order, JobMessage.FromString(row.message)) for row in connection.execute(query)
+            ]
+
+    def events(self, job_id: str, after: int, limit: int = 500) -> list[JobEvent]:
+        """Get events of a job behind a sequence number."""
+        query = (
+            select(tables.events.c.message)
+            .where(tables.events.c.job_id == job_id, tables.events.c.sequence > after)
+            .order_by(tables.events.c.sequence)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [JobEvent.FromString(row.message) for row in connection.execute(query)]
+
+    def wait(self, job_id: str, after: int, timeout_seconds: float) -> bool:
+        """Wait until a job has an event behind a sequence number; say whether it has."""
+
+        def there() -> bool:
+            try:
+                return self.message(job_id).last_sequence > after
+            except JobNotFoundError:
+                return True
+
+        with self._changed:
+            return self._changed.wait_for(there, timeout_seconds)
+
+    def source_sequence(self, job_id: str, attempt: int) -> int:
+        """Tell the last number of the instance's own that was copied for an attempt."""
+        with self._database.read() as connection:
+            return _last_source(connection, job_id, attempt)
+
+    def copy(self, job_id: str, attempt: int, events: Sequence[JobEvent]) -> None:
+        """Add an instance's events under new numbers; what is there already, or of another attempt, adds nothing."""
+        with self._database.write() as connection:
+            row = connection.execute(
+                select(tables.jobs.c.attempt).where(tables.jobs.c.id == job_id)
+            ).first()
+            if row is not None and row.attempt == attempt:
+                _append(connection, job_id, [(event.sequence, event) for event in events])
+        self._tell()
+
+    def change_state(
+        self,
+        job_id: str,
+        attempt: int,
+        state: JobState,
+        *,
+        waiting_reason: str = "",
+        error: JobError | None = None,
+        model: str = "",
+    ) -> bool:
+        """Bring a job to a state, if the attempt is still its present one and the change is a legal one.
+
+        Returns
+        -------
+        bool
+            False when a later attempt, or an end, has overtaken the caller.
+        """
+        event = _state_event(attempt, state, waiting_reason, error, model)
+        with self._database.write() as connection:
+            row = connection.execute(select(tables.jobs).where(tables.jobs.c.id == job_id)).first()
+            if row is None or row.attempt != attempt or not may_follow(state, JobState(row.state)):
+                return False
+            message = JobMessage.FromString(row.message)
+            if state is JobState.PENDING and message.HasField("error"):
+                # While it waits, a job goes on saying why its attempt before ended.
+                event.state.error.CopyFrom(message.error)
+            if _says_the_same(message, event.state):
+                return True
+            _append(connection, job_id, [(None, event)])
+        self._tell()
+        return True
+
+    def mark_prepared(self, job_id: str, attempt: int) -> None:
+        """Note that the data check passed and the environment is there."""
+        self._set(job_id, tables.jobs.c.attempt == attempt, prepared_attempt=attempt)
+
+    def failures(self, job_id: str) -> list[Failure]:
+        """Get how the attempts ended since the job was made or opened anew by hand."""
+        return [Failure(**failure) for failure in self._row(job_id).failures]
+
+    def progressed(self, job_id: str) -> bool:
+        """Tell whether the present attempt left a checkpoint or a finished item."""
+        return bool(self._row(job_id).progressed)
+
+    def open_attempt(
+        self, job_id: str, failed: Failure, retry_time: float, error: JobError, reason: str
+    ) -> bool:
+        """Put a job back to PENDING with its next attempt, because the present one failed.
+
+        Returns
+        -------
+        bool
+            False when it was to be cancelled; nothing has changed then.
+        """
+        row = self._row(job_id)
+        failures = [
+            *row.failures,
+            {"code": failed.code, "time": failed.time, "progressed": failed.progressed},
+        ]
+        event = _state_event(row.attempt + 1, JobState.PENDING, reason, error)
+        return self._reopen(job_id, event, failures=failures, retry_time=retry_time)
+
+    def open_by_hand(self, job_id: str) -> JobMessage:
+        """Put a failed or cancelled job back to PENDING with its next attempt.
+
+        Raises
+        ------
+        JobStateError
+            The job has not ended, or has succeeded.
+        """
+        row = self._row(job_id)
+        if row.state not in (JobState.FAILED, JobState.CANCELLED):
+            words = JobState(row.state).name
+            raise JobStateError(
+                f"job {job_id} is {words}; only a FAILED or CANCELLED job can be tried again"
+            )
+        event = _state_event(row.attempt + 1, JobState.PENDING)
+        self._reopen(job_id, event, failures=[], retry_time=None, deadline_time=None)
+        return self.message(job_id)
+
+    def request_cancel(self, job_id: str) -> JobMessage:
+        """Note that a job shall be cancelled, if it has not ended."""
+        with self._database.write() as connection:
+            row = connection.execute(select(tables.jobs).where(tables.jobs.c.id == job_id)).first()
+            if row is None:
+                raise JobNotFoundError(f"there is no job {job_id!r}")
+            message = JobMessage.FromString(row.message)
+            if not JobState(row.state).ended:
+                message.cancel_requested = True
+                values = {"message": message.SerializeToString(), "cancel_requested": True}
+                connection.execute(
+                    update(tables.jobs).where(tables.jobs.c.id == job_id).values(values)
+                )
+        return message
+
+    def delete(self, job_id: str) -> None:
+        """Delete an ended job's record.
+
+        Raises
+        ------
+        JobStateError
+            The job has not ended, or an open one depends on it.
+        """
+        dependents = [job.id for job in self.open_jobs() if job_id in job.depends_on]
+        if dependents:
+            raise JobStateError(
+                f"job {job_id} is needed by job {', '.join(dependents)}; cancel that first"
+            )
+        with self._database.write() as connection:
+            row = connection.execute(
+                select(tables.jobs.c.state).where(tables.jobs.c.id == job_id)
+            ).first()
+            if row is None:
+                raise JobNotFoundError(f"there is no job {job_id!r}")
+            if not JobState(row.state).ended:
+                raise JobStateError(
+                    f"job {job_id} is {JobState(row.state).name}; cancel it before deleting it"
+                )
+            connection.execute(delete(tables.jobs).where(tables.jobs.c.id == job_id))
+        self._tell()
+
+    def _reopen(self, job_id: str, event: JobEvent, **values: Any) -> bool:
+        columns = tables.jobs.c
+        with self._database.write() as connection:
+            row = connection.execute(
+                select(columns.state, columns.cancel_requested).where(columns.id == job_id)
+            ).one()
+            if row.cancel_requested and not JobState(row.state).ended:
+                return False
+            _append(connection, job_id, [(None, event)])
+            query = update(tables.jobs).where(columns.id == job_id)
+            connection.execute(query.values(progressed=False, cancel_requested=False, **values))
+        self._tell()
+        return True
+
+    def _set(self, job_id: str, condition: Any, **values: Any) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                update(tables.jobs).where(tables.jobs.c.id == job_id, condition).values(values)
+            )
+
+    def _row(self, job_id: str) -> Row[Any]:
+        with self._database.read() as connection:
+            row = connection.execute(select(tables.jobs).where(tables.jobs.c.id == job_id)).first()
+        if row is None:
+            raise JobNotFoundError(f"there is no job {job_id!r}")
+        return row
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _append(
+    connection: Connection, job_id: str, events: Iterable[tuple[int | None, JobEvent]]
+) -> None:
+    """Number events anew, fold them into the job's message and write both."""
+    columns = [tables.jobs.c[name] for name in _OF_EVENTS]
+    row = connection.execute(select(*columns).where(tables.jobs.c.id == job_id)).one()
+    message = JobMessage.FromString(row.message)
+    progressed = row.progressed
+    last_source = _last_source(connection, job_id, row.attempt)
+    rows = []
+    for source_sequence, event in events:
+        if source_sequence is not None and source_sequence <= last_source:
+            continue
+        numbered = JobEvent()
+        numbered.CopyFrom(event)
+        numbered.sequence = message.last_sequence + 1
+        fold.apply(message, numbered)
+        progressed = progressed or _is_progress(message, numbered)
+        rows.append(_event_row(job_id, source_sequence, numbered))
+    if rows:
+        connection.execute(insert(tables.events), rows)
+    values = {
+        "message": message.SerializeToString(),
+        "state": message.state,
+        "attempt": message.attempt,
+        "progressed": progressed,
+    }
+    connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(values))
+
+
+def _last_source(connection: Connection, job_id: str, attempt: int) -> int:
+    query = select(func.max(tables.events.c.source_sequence)).where(
+        tables.events.c.job_id == job_id, tables.events.c.attempt == attempt
+    )
+    return connection.execute(query).scalar() or 0
+
+
+def _is_progress(job: JobMessage, event: JobEvent) -> bool:
+    """Say whether a new attempt would take up where this event was: epochs are lost without a checkpoint."""
+    finished_item = (
+        event.HasField("progress") and event.progress.done > 0 and not job.HasField("train")
+    )
+    return event.HasField("checkpoint") or finished_item
+
+
+def _event_row(job_id: str, source_sequence: int | None, event: JobEvent) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "sequence": event.sequence,
+        "attempt": event.attempt,
+        "source_sequence": source_sequence,
+        "message": event.SerializeToString(),
+    }
+
+
+def _state_event(
+    attempt: int,
+    state: JobState,
+    waiting_reason: str = "",
+    error: JobError | None = None,
+    model: str = "",
+) -> JobEvent:
+    change = StateChange(
+        state=JobMessage.State.Name(int(state)),
+        waiting_reason=waiting_reason,
+        error=error,
+        model=model,
+    )
+    now = Timestamp()
+    now.GetCurrentTime()
+    return JobEvent(time=now, attempt=attempt, state=change)
+
+
+def _says_the_same(job: JobMessage, change: StateChange) -> bool:
+    known = StateChange(state=job.state, waiting_reason=job.waiting_reason, model=job.model)
+    if job.HasField("error"):
+        known.error.CopyFrom(job.error)
+    return known == change
+
+
+def _born(job: JobMessage) -> JobMessage:
+    born = JobMessage()
+    born.CopyFrom(job)
+    born.attempt = 1
+    born.create_time.GetCurrentTime()
+    options = getattr(job, job.WhichOneof("request")).options
+    if options.HasField("deadline"):
+        born.deadline_time.FromNanoseconds(
+            born.create_time.ToNanoseconds() + options.deadline.ToNanoseconds()
+        )
+    return born
+
+
+def _new_row(
+    job: JobMessage, digest: str, depends_on: Sequence[str], pinned: Mapping[str, str]
+) -> dict[str, Any]:
+    options = getattr(job, job.WhichOneof("request")).options
+    deadline = job.deadline_time.ToNanoseconds() / 1e9 if job.HasField("deadline_time") else None
+    return {
+        "id": job.id,
+        "network": job.network,
+        "project": job.project,
+        "state": int(JobState.PENDING),
+        "attempt": 1,
+        "priority": job.priority,
+        "device": options.device or JobOptions.AUTO,
+        "depends_on": list(depends_on),
+        "pinned_models": dict(pinned),
+        "deadline_time": deadline,
+        "cancel_requested": False,
+        "prepared_attempt": 0,
+        "progressed": False,
+        "failures": [],
+        "request_digest": digest,
+        "message": job.SerializeToString(),
+    }
+
+
+def _request_digest(job: JobMessage) -> str:
+    verb = job.WhichOneof("request")
+    content = getattr(job, verb).SerializeToString(deterministic=True)
+    return hashlib.sha256(verb.encode() + b"\0" + content).hexdigest()
+
+
+def _job(row: Row[Any]) -> Job:
+    message = JobMessage.FromString(row.message)
+    return Job(
+        id=row.id,
+        network=row.network,
+        state=JobState(row.state),
+        attempt=row.attempt,
+        project=row.project,
+        priority=row.priority,
+        order=row.order,
+        device=Device(row.device),
+        depends_on=tuple(row.depends_on),
+        deadline_time=row.deadline_time,
+        retry_time=row.retry_time,
+        cancel_requested=row.cancel_requested,
+        prepared_attempt=row.prepared_attempt,
+        waiting_reason=message.waiting_reason,
+    )
+
+
+def _narrow(query: Select[Any], wanted: Filter) -> Select[Any]:
+    if wanted.states:
+        query = query.where(tables.jobs.c.state.in_(list(wanted.states)))
+    if wanted.network:
+        query = query.where(tables.jobs.c.network == wanted.network)
+    if wanted.project:
+        query = query.where(tables.jobs.c.project == wanted.project)
+    labels = tables.job_labels.c
+    for key, value in wanted.labels.items():
+        matching = exists().where(
+            labels.job_id == tables.jobs.c.id, labels.key == key, labels.value == value
+        )
+        query = query.where(matching)
+    return query
