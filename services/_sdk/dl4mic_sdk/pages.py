@@ -7,8 +7,9 @@ Only matplotlib is needed. Every text is measured with its font before it is set
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
@@ -41,6 +42,7 @@ Drawer = Callable[[Any], None]
 """Draws into matplotlib axes."""
 
 
+@lru_cache(maxsize=20000)
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Width in inches of a line set in the document's font at `size` points."""
     font = get_font(findfont(FontProperties(weight="bold" if bold else "normal")))
@@ -54,28 +56,40 @@ def wrapped(text: str, width: float, size: float, bold: bool = False) -> List[st
     """Break a text into lines no wider than `width` inches, within words only where a word is too long."""
     lines: List[str] = []
     for paragraph in text.split("\n"):
-        line = ""
-        for word in paragraph.split():
-            longer = line + " " + word if line else word
-            if text_width(longer, size, bold) <= width:
-                line = longer
-                continue
-            lines.extend([line] if line else [])
-            *full, line = _broken(word, width, size, bold)
-            lines.extend(full)
+        line, used = "", 0.0
+        for word in _words(paragraph, width, size, bold):
+            # Words are measured one by one, since these measures can be kept.
+            step = text_width(word, size, bold)
+            space = _space(size, bold) if line else 0.0
+            if line and used + space + step > width:
+                lines.append(line)
+                line, used, space = "", 0.0, 0.0
+            line, used = (line + " " + word if line else word), used + space + step
         lines.append(line)
     return lines
 
 
-def _broken(word: str, width: float, size: float, bold: bool) -> List[str]:
-    """Cut a word that is wider than a line into parts that are not."""
-    parts, part = [], ""
-    for letter in word:
-        if part and text_width(part + letter, size, bold) > width:
-            parts.append(part)
-            part = ""
-        part += letter
-    return [*parts, part]
+def _space(size: float, bold: bool) -> float:
+    return text_width("a a", size, bold) - text_width("aa", size, bold)
+
+
+def _words(text: str, width: float, size: float, bold: bool) -> Iterator[str]:
+    """Split into words; those that are wider than a line are cut, after a sign if there is one."""
+    for word in text.split():
+        rest = word
+        while text_width(rest, size, bold) > width and len(rest) > 1:
+            cut = _longest_start(rest, width, size, bold)
+            yield rest[:cut]
+            rest = rest[cut:]
+        yield rest
+
+
+def _longest_start(word: str, width: float, size: float, bold: bool) -> int:
+    """Number of letters that fit into a line."""
+    fitting = range(1, len(word))
+    cut = max((each for each in fitting if text_width(word[:each], size, bold) <= width), default=1)
+    signs = [each for each in range(cut // 2, cut) if word[each] in "_-/.:"]
+    return signs[-1] + 1 if signs else cut
 
 
 class Document:

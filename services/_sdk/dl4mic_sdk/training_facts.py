@@ -181,13 +181,9 @@ class TrainingFacts:
     def methods(self) -> str:
         """Say how the model was trained, for the methods section of a publication."""
         record, validation = self.record, len(self.task.validation)
-        basic = [
-            each
-            for each in self.settings()
-            if not _is_advanced(self.manifest["parameters"], each.name)
-        ]
+        basic = self._basic_settings()
         text = (
-            "{network} ({service} {version}, dl4mic) was trained from {start} on {train} of {kind}"
+            "{network} ({service} {version}, dl4mic) was trained from {start} on {train} ({kind})"
             "{validation}, with {settings}{outcome}, on {device}. Software: {versions}."
         )
         return text.format(
@@ -196,17 +192,22 @@ class TrainingFacts:
             version=record.get("service_version", ""),
             start=self._parent(),
             train=_counted(len(self.task.train), "image"),
-            kind=self.task.data.supervision.replace("_", " "),
+            kind=_said(self.task.data.supervision),
             validation=", {} kept apart for validation".format(_counted(validation, "image"))
             if validation
             else "",
-            settings=", ".join("{} {}".format(each.name, shown(each)) for each in basic),
+            settings=", ".join("{} {}".format(_said(each.name), shown(each)) for each in basic),
             outcome=self._outcome(),
             device=record["device"]["name"],
             versions=", ".join(
                 "{} {}".format(*each) for each in sorted(record["versions"].items())
             ),
         )
+
+    def _basic_settings(self) -> List[Setting]:
+        meanings = self.manifest["parameters"]
+        known = [each for each in self.settings() if each.value is not None]
+        return [each for each in known if not _is_advanced(meanings, each.name)]
 
     def _outcome(self) -> str:
         if not self.complete:
@@ -220,7 +221,7 @@ class TrainingFacts:
         return citation_texts(self.record.get("citations", ()))
 
 
-_NO_RESULTS = ("epoch",)
+_NO_RESULTS = ("epoch", "seconds", "steps_per_second", "device_memory_bytes")
 _SPLITS = {
     "image": "whole images",
     "region": "a region of every image, with a strip beside it that neither uses",
@@ -265,6 +266,10 @@ def _sizes(items: Sequence[Item]) -> str:
     said = [" x ".join(map(str, each)) for each in shapes]
     sizes = said[0] if len(said) == 1 else "{} to {}".format(said[0], said[-1])
     return "{} of {} ({})".format(_counted(len(items), "image"), sizes, items[0].axes)
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _counted(count: int, thing: str) -> str:

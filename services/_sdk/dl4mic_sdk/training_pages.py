@@ -22,7 +22,7 @@ _PLOT_HEIGHT = 2.5
 _EXTRA_METRICS = 2
 """Further diagrams beside the learning rate, of the network's own metrics."""
 
-_NO_DIAGRAM = ("epoch", "loss", "val_loss", "learning_rate", "seconds", "device_memory_bytes")
+_NO_DIAGRAM = ("epoch", "loss", "val_loss", "learning_rate", "seconds", "steps_per_second")
 
 
 def write_pages(path: Path, facts: TrainingFacts, attempt_folder: Path) -> None:
@@ -50,13 +50,13 @@ def write_pages(path: Path, facts: TrainingFacts, attempt_folder: Path) -> None:
         _add_curves(document, facts)
         _add_facts(document, "Data", facts.data())
         _add_pictures(document, facts, attempt_folder)
-        _add_settings(document, facts)
-        _add_facts(document, "Software", sorted(facts.record["versions"].items()))
         document.heading("For the methods section")
         document.paragraph(facts.methods())
         if facts.citations():
             document.heading("Please cite")
             document.bullets(facts.citations())
+        _add_settings(document, facts)
+        _add_facts(document, "Software", sorted(facts.record["versions"].items()))
 
 
 def _add_facts(document: Document, title: str, facts: List[Tuple[str, str]]) -> None:
@@ -71,10 +71,12 @@ def _add_curves(document: Document, facts: TrainingFacts) -> None:
     document.heading("Loss", room=_PLOT_HEIGHT)
     document.plots([loss_drawer(history, False), loss_drawer(history, True)], _PLOT_HEIGHT)
     names = [name for name in history[-1] if name not in _NO_DIAGRAM]
+    names.sort(key=lambda name: not name.startswith("val_"))
     own = ["learning_rate", *names[:_EXTRA_METRICS]]
     drawers = [metric_drawer(history, name) for name in own if points_of(history, name)[0]]
     if drawers:
         document.plots(drawers, _PLOT_HEIGHT * 0.85)
+    document.heading("Metrics", room=0.25 * len(facts.results()))
     columns = ("", "lowest loss (epoch {})".format(facts.best_epoch()), "last epoch")
     document.table(columns, facts.results(), (0.4, 0.3, 0.3))
 
@@ -139,5 +141,5 @@ def _add_settings(document: Document, facts: TrainingFacts) -> None:
     document.heading("Parameters in force")
     rows = [(each.name, shown(each), each.origin, each.meaning) for each in facts.settings()]
     document.table(
-        ("parameter", "value", "set by", "meaning"), rows, (0.22, 0.2, 0.1, 0.48), size=7.5
+        ("parameter", "value", "set by", "meaning"), rows, (0.25, 0.2, 0.1, 0.45), size=7.5
     )

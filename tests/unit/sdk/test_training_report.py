@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List
 
 import numpy as np
 import pytest
+
 from dl4mic_sdk import images
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.data_summary import DataSummary, FileFacts
@@ -120,12 +121,15 @@ def write_history(model: Path, rows: List[Dict[str, float]]) -> None:
 
 def rows(count: int) -> List[Dict[str, float]]:
     return [
-        {"epoch": e, "loss": 1 / e, "val_loss": 1.2 / e, "learning_rate": 3e-4} for e in range(1, count + 1)
+        {"epoch": e, "loss": 1 / e, "val_loss": 1.2 / e, "learning_rate": 3e-4}
+        for e in range(1, count + 1)
     ]
 
 
 def read(ctx: Context) -> Dict[str, Any]:
-    content: Dict[str, Any] = json.loads((ctx.artifacts / "training.json").read_text(encoding="utf-8"))
+    content: Dict[str, Any] = json.loads(
+        (ctx.artifacts / "training.json").read_text(encoding="utf-8")
+    )
     return content
 
 
@@ -181,7 +185,7 @@ def test_a_methods_sentence_names_what_a_reader_needs(
     write_history(task.model, rows(12))
     report.complete(FINISHED)
     methods = read(ctx)["methods"]
-    for part in ("Spots 2D (spots 1.2.3, dl4mic)", "random weights", "2 images of label images"):
+    for part in ("Spots 2D (spots 1.2.3, dl4mic)", "random weights", "2 images (label images)"):
         assert part in methods
     for part in ("1 image kept apart", "epochs 12", "1 h 1 min", "epoch 12", "numpy 2.0.0"):
         assert part in methods
@@ -192,7 +196,11 @@ def test_warnings_of_the_loss_are_events(
 ) -> None:
     write_history(task.model, rows(12))
     report.complete(FINISHED)
-    codes = [event["warning"]["code"] for _, event in read_events(ctx.attempt_folder) if "warning" in event]
+    codes = [
+        event["warning"]["code"]
+        for _, event in read_events(ctx.attempt_folder)
+        if "warning" in event
+    ]
     assert codes == ["MODEL_UNDERFITTED"]
 
 
@@ -215,7 +223,9 @@ def test_a_training_image_that_is_gone_does_not_spoil_the_report(
     assert pages(ctx.artifacts / "report.pdf") >= 1
 
 
-def test_stacks_are_drawn(report: TrainingReport, task: TrainTask, ctx: Context, tmp_path: Path) -> None:
+def test_stacks_are_drawn(
+    report: TrainingReport, task: TrainTask, ctx: Context, tmp_path: Path
+) -> None:
     (tmp_path / "stack").mkdir()
     item = write_pair(tmp_path / "stack", (6, 48, 64))
     task.train[0] = item  # type: ignore[index]
@@ -226,7 +236,8 @@ def test_stacks_are_drawn(report: TrainingReport, task: TrainTask, ctx: Context,
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.24, "0.2 s"), (61, "1 min 1 s"), (3599.7, "1 h 0 min"), (7260, "2 h 1 min")]
+    ("seconds", "text"),
+    [(0.24, "0.2 s"), (61, "1 min 1 s"), (3599.7, "1 h 0 min"), (7260, "2 h 1 min")],
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text

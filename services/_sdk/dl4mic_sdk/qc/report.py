@@ -13,6 +13,7 @@ from dl4mic_sdk.pages import NOT_DEFINED, WIDTH, Document
 from dl4mic_sdk.qc.definition import Definition
 from dl4mic_sdk.qc.panels import Panel
 from dl4mic_sdk.qc.result import CSV_NAME, QcResult, Spread
+from dl4mic_sdk.qc.warning_rules import TRAINED_ON
 
 MOST_ROWS = 40
 """Images in the report's table, worst first; `qc.csv` has all."""
@@ -68,8 +69,8 @@ def methods_sentence(parts: ReportParts) -> str:
     model, result = parts.result.models[0], parts.result
     text = (
         "The {network} model '{model}' ({weights} weights; dl4mic service {service} {version}) was "
-        "tested on {count} annotated image{s} apart from its training. {method} Numbers were "
-        "pooled over all images; means and standard deviations are over images."
+        "tested on {count} annotated image{s}{apart}. {method} Numbers were pooled over all images; "
+        "means and standard deviations are over images."
     )
     count = len(result.rows)
     return text.format(
@@ -80,8 +81,16 @@ def methods_sentence(parts: ReportParts) -> str:
         version=parts.record.get("service_version", ""),
         count=count,
         s="" if count == 1 else "s",
+        apart=_apart(parts),
         method=result.kind.method,
     )
+
+
+def _apart(parts: ReportParts) -> str:
+    """Claim that training and test are apart only where their fingerprints were compared."""
+    known = any(each.get("sha256") for each in parts.record.get("data", {}).get("files", ()))
+    seen = any(each.code == TRAINED_ON for each in parts.result.warnings)
+    return ", none of them used in training (compared by content)" if known and not seen else ""
 
 
 def shown(definition: Definition, value: Optional[float]) -> str:

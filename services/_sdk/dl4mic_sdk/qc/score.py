@@ -12,7 +12,7 @@ from dl4mic_sdk.folder_predict import predict_folder
 from dl4mic_sdk.qc import warning_rules
 from dl4mic_sdk.qc.kind import Kind
 from dl4mic_sdk.qc.kinds import kind_of
-from dl4mic_sdk.qc.result import CSV_NAME, JSON_NAME, ImageRow, QcResult, write_result
+from dl4mic_sdk.qc.result import ImageRow, QcResult, write_result
 from dl4mic_sdk.qc.warning_rules import QcWarning, facts_of
 from dl4mic_sdk.training import read_history
 
@@ -50,8 +50,9 @@ def score(network: Network, task: QcTask, ctx: Context) -> None:
     model = task.models[0]
     predictions = task.output / PREDICTIONS
     predictions.mkdir(exist_ok=True)
-    predict_folder(network, task.items, predictions, ctx, previous=task.previous)
-    measured, failed = _measure_all(kind, task.items, predictions, ctx)
+    failed = predict_folder(network, task.items, predictions, ctx, previous=task.previous)
+    measured, incomparable = _measure_all(kind, _without(task.items, failed), predictions, ctx)
+    failed = dict(failed, **incomparable)
     result = _result(kind, task, model, measured, failed)
     write_result(result, task.output)
     _announce(result, ctx)
@@ -59,17 +60,12 @@ def score(network: Network, task: QcTask, ctx: Context) -> None:
 
 
 def prediction_of(item: Item, predictions: Path) -> images.Image:
-    """Read what the network made of an image.
+    """Read what the network made of an image."""
+    return images.read(predictions / (item.name + ".tif"), item.axes.replace("C", ""))
 
-    Raises
-    ------
-    DataError
-        The network left no prediction of this image.
-    """
-    path = predictions / (item.name + ".tif")
-    if not path.exists():
-        raise DataError("the network made no prediction")
-    return images.read(path)
+
+def _without(items: Sequence[Item], failed: Mapping[str, str]) -> List[Item]:
+    return [item for item in items if item.name not in failed]
 
 
 def _measure_all(
@@ -86,8 +82,10 @@ def _measure_all(
             failed[item.name] = error.message
     if not measured:
         raise DataError(
-            "none of the {} images could be scored".format(len(items)),
-            "The job's log says why each image failed.",
+            "none of the {} images could be scored: {}".format(
+                len(items), "; ".join(set(failed.values()))
+            ),
+            "The targets must be label images of the same shape as the images.",
             files=list(failed.items()),
         )
     return measured, failed
@@ -123,8 +121,6 @@ def _announce(result: QcResult, ctx: Context) -> None:
         value = result.pooled[key]
         if value is not None:
             ctx.metric(titles[key], value, 0)
-    ctx.artifact(JSON_NAME, "scores with their definitions", "application/json")
-    ctx.artifact(CSV_NAME, "scores of each image", "text/csv")
 
 
 def _draw(result: QcResult, task: QcTask, model: ModelFolder, ctx: Context) -> None:
@@ -144,7 +140,6 @@ def _draw(result: QcResult, task: QcTask, model: ModelFolder, ctx: Context) -> N
     parts = ReportParts(result, model.record, task.manifest, drawn, read_history(model.path))
     write_report(task.output / REPORT_NAME, parts)
     ctx.artifact(PANELS, "pictures of the worst, the best and other images")
-    ctx.artifact(REPORT_NAME, "report", "application/pdf")
 
 
 def _chosen(result: QcResult, items: Sequence[Item]) -> Iterator[Tuple[str, Item]]:

@@ -19,6 +19,8 @@ FEWEST_EPOCHS = 8
 
 OVERFITTED_RISE = 1.1
 UNDERFITTED_FALL = 0.95
+TRAINED_ON = "QC_IMAGES_WERE_TRAINED_ON"
+
 _LAST = 3
 _NAMES_SHOWN = 5
 
@@ -104,7 +106,7 @@ def about_training_data(test: ImageFacts, trained: ImageFacts) -> Iterator[QcWar
     if seen:
         text = "{} used to train the model, so that the numbers are too good: {}."
         was = "1 test image was" if len(seen) == 1 else "{} test images were".format(len(seen))
-        yield QcWarning("QC_IMAGES_WERE_TRAINED_ON", text.format(was, _named(seen)))
+        yield QcWarning(TRAINED_ON, text.format(was, _named(seen)))
     if _differ(test.intensity, trained.intensity, LARGEST_RATIO_OF_INTENSITIES):
         text = "The intensities span {:.4g} in the test images, {:.4g} in the training images."
         message = text.format(test.intensity, trained.intensity)
