@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from framework import Config2D, Config3D
+
 from dl4mic_sdk.errors import ModelError, SdkError
 from dl4mic_sdk.task import ModelFolder
-from framework import Config2D, Config3D
 
 CONFIG_NAME = "config.json"
 _ISOTROPIC_BELOW = 1.5
@@ -93,7 +94,9 @@ def _grid_of(anisotropy: Optional[Sequence[float]]) -> Tuple[int, ...]:
 
 def _refuse_unless_powers_of_two(grid: Sequence[int]) -> None:
     if any(each & (each - 1) for each in grid):
-        raise SdkError(f"grid {list(grid)} is not made of powers of two", "Use 1, 2, 4, 8, ... for each axis.")
+        raise SdkError(
+            f"grid {list(grid)} is not made of powers of two", "Use 1, 2, 4, 8, ... for each axis."
+        )
 
 
 def _divisor(parameters: Mapping[str, Any], grid: Sequence[int]) -> Tuple[int, ...]:
@@ -178,7 +181,9 @@ def configuration(
     learning_rate
         Of the first step.
     """
-    options: Dict[str, Any] = {key: _plain(parameters[key]) for key in _FROM_PARAMETERS if key in parameters}
+    options: Dict[str, Any] = {
+        key: _plain(parameters[key]) for key in _FROM_PARAMETERS if key in parameters
+    }
     backbone = parameters.get("backbone", "unet")
     options = {key: value for key, value in options.items() if backbone in key}
     options.update(training_options(parameters, patch, learning_rate))
@@ -197,7 +202,9 @@ def training_options(
     parameters: Mapping[str, Any], patch: Sequence[int], learning_rate: float
 ) -> Dict[str, Any]:
     """Return what of a configuration concerns the training alone, under the library's names."""
-    options = {key: _plain(parameters[name]) for key, name in _TRAINING.items() if name in parameters}
+    options = {
+        key: _plain(parameters[name]) for key, name in _TRAINING.items() if name in parameters
+    }
     options["train_patch_size"] = tuple(patch)
     options["train_learning_rate"] = learning_rate
     options["train_tensorboard"] = False
@@ -222,7 +229,9 @@ def inherited(parent: ModelFolder, dimensions: int) -> Any:
     except (OSError, ValueError) as error:
         raise ModelError(f"model {parent.name}: {path} cannot be read ({error})") from error
     if stored.get("n_dim") != dimensions:
-        raise ModelError(f"model {parent.name} is for {stored.get('n_dim')}D images, not for {dimensions}D")
+        raise ModelError(
+            f"model {parent.name} is for {stored.get('n_dim')}D images, not for {dimensions}D"
+        )
     return (Config2D if dimensions == 2 else Config3D)(**stored)
 
 
@@ -230,14 +239,20 @@ def divisor_of(config: Any) -> Tuple[int, ...]:
     """Return what patches must be multiples of in a configured model."""
     if config.backbone == "resnet":
         return tuple(config.grid)
-    return tuple(pool**config.unet_n_depth * step for pool, step in zip(config.unet_pool, config.grid))
+    return tuple(
+        pool**config.unet_n_depth * step for pool, step in zip(config.unet_pool, config.grid)
+    )
 
 
 def differences(config: Any, parameters: Mapping[str, Any]) -> List[str]:
     """Name the parameters of the model's structure that a parent's configuration overrules."""
     names = [*(key for key in _FROM_PARAMETERS if hasattr(config, key)), "n_rays", "grid"]
     wanted = {key: _plain(parameters.get(key)) for key in names}
-    return [key for key, value in wanted.items() if value is not None and value != _plain(getattr(config, key))]
+    return [
+        key
+        for key, value in wanted.items()
+        if value is not None and value != _plain(getattr(config, key))
+    ]
 
 
 def config_path(folder: Path) -> Path:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+from normalisation import TINY, Normalisation
+from skimage.segmentation import relabel_sequential
+from stardist.utils import fill_label_holes
+from targets import Batch, Targets
+
 from dl4mic_sdk.augment import Augmentation, FlipRotate, GaussianNoise, Intensity, Warp
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.patches import Augment, Patch, PatchSampler, shows_object
-from normalisation import Normalisation
-from skimage.segmentation import relabel_sequential
-from stardist.utils import fill_label_holes
-from targets import Batch, Targets
 
 _FEWEST_VALIDATION_PATCHES = 8
 _MOST_LABEL = np.iinfo(np.uint16).max
@@ -49,7 +50,6 @@ class Batches:
         return self._targets.batch([each.source for each in patches], [*map(self._labels, patches)])
 
     def _labels(self, patch: Patch) -> np.ndarray:
-        assert patch.target is not None
         labels = np.ascontiguousarray(patch.target, np.int32)
         if labels.max() > _MOST_LABEL:
             labels = relabel_sequential(labels)[0]
@@ -117,7 +117,7 @@ def _measure(parameters: Mapping[str, Any]) -> Any:
 
     def offset_and_scale(image: Image) -> Tuple[float, float]:
         low, high = normalisation.limits(image.pixels)
-        return low, np.float32(high) - np.float32(low) + np.float32(1e-20)
+        return low, float(np.float32(high) - np.float32(low) + TINY)
 
     return offset_and_scale
 

@@ -20,7 +20,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 log = logging.getLogger("dl4mic.network")
 
@@ -37,9 +37,18 @@ _use_the_threads_given()
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from stardist.models import Config2D, Config3D, StarDist2D, StarDist3D  # noqa: E402
+    from stardist.models import Config2D, Config3D, StarDist2D, StarDist3D
 
-__all__ = ["Config2D", "Config3D", "StarDist2D", "StarDist3D", "device_kernel", "quiet", "seed_everything", "tf"]
+__all__ = [
+    "Config2D",
+    "Config3D",
+    "StarDist2D",
+    "StarDist3D",
+    "device_kernel",
+    "quiet",
+    "seed_everything",
+    "tf",
+]
 
 
 def seed_everything(seed: int) -> None:

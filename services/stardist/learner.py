@@ -8,11 +8,12 @@ from typing import Any, Callable, FrozenSet, Mapping, Optional, Tuple
 
 import h5py
 import numpy as np
-from dl4mic_sdk.prefetch import Prefetch
-from dl4mic_sdk.training import Learner
 from framework import quiet, tf
 from stardist.matching import matching
 from targets import Batch
+
+from dl4mic_sdk.prefetch import Prefetch
+from dl4mic_sdk.training import Learner
 
 _STATE_NAME = "optimiser.h5"
 _MOST_CANDIDATES = 20_000
@@ -58,9 +59,11 @@ class StarDistLearner(Learner[Batch]):
         self._test = tf.function(self._score, reduce_retracing=True)
 
     def batch(self, step: int) -> Batch:
+        """See `Learner`."""
         return self._training(step)
 
     def train_step(self, batch: Batch) -> Mapping[str, Any]:
+        """Learn from one batch, all in one compiled call."""
         return {"loss": self._step(batch.images, (batch.probability, batch.distances))}
 
     def _learn(self, images: Any, answers: Any) -> Any:
@@ -80,6 +83,7 @@ class StarDistLearner(Learner[Batch]):
         return predicted
 
     def validate(self) -> Mapping[str, float]:
+        """Measure the library's losses and metrics, and F1 at IoU 0.5, on the validation patches."""
         if not self._validation_batches:
             return {}
         self._keras.reset_metrics()
@@ -95,7 +99,8 @@ class StarDistLearner(Learner[Batch]):
     def _matches(self, batch: Batch, probability: Any, distances: Any) -> np.ndarray:
         """Count matched, true and predicted objects of a validation batch."""
         found = zip(batch.labels, probability.numpy()[..., 0], distances.numpy())
-        return np.sum([self._matches_of_patch(*each) for each in found], axis=0)
+        counts = [self._matches_of_patch(*each) for each in found]
+        return np.asarray(np.sum(counts, axis=0))
 
     def _matches_of_patch(
         self, labels: np.ndarray, probability: np.ndarray, distances: np.ndarray
@@ -115,6 +120,7 @@ class StarDistLearner(Learner[Batch]):
 
     @property
     def learning_rate(self) -> float:
+        """Of the Keras optimiser."""
         return float(self._keras.optimizer.learning_rate.numpy())
 
     @learning_rate.setter
@@ -122,12 +128,15 @@ class StarDistLearner(Learner[Batch]):
         self._keras.optimizer.learning_rate.assign(value)
 
     def save_weights(self, path: Path) -> None:
+        """Write Keras' HDF5, which the library reads."""
         self._keras.save_weights(str(path), save_format="h5")
 
     def load_weights(self, path: Path) -> None:
+        """Read Keras' HDF5."""
         self._keras.load_weights(str(path))
 
     def save_state(self, folder: Path) -> None:
+        """Write weights, the optimiser's moments and the learning rate."""
         self.save_weights(folder / "state.h5")
         with h5py.File(folder / _STATE_NAME, "w") as file:
             for number, value in enumerate(self._keras.optimizer.variables):
@@ -135,6 +144,7 @@ class StarDistLearner(Learner[Batch]):
             file.attrs["learning_rate"] = self.learning_rate
 
     def load_state(self, folder: Path) -> None:
+        """Read what `save_state` wrote."""
         self.load_weights(folder / "state.h5")
         with h5py.File(folder / _STATE_NAME, "r") as file:
             for variable, name in zip(self._keras.optimizer.variables, sorted(file)):
@@ -142,6 +152,7 @@ class StarDistLearner(Learner[Batch]):
             self.learning_rate = float(file.attrs["learning_rate"])
 
     def device_memory_bytes(self) -> Optional[int]:
+        """Most memory of the GPU that TensorFlow has held so far."""
         if not tf.config.get_visible_devices("GPU"):
             return None
         return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])

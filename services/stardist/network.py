@@ -8,13 +8,6 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import architecture
 from batches import training_batches, validation_batches
-from dl4mic_sdk.context import Context
-from dl4mic_sdk.device import Device
-from dl4mic_sdk.images import Image
-from dl4mic_sdk.network import Network, Prediction
-from dl4mic_sdk.pairs import Item
-from dl4mic_sdk.task import ModelFolder, TrainTask
-from dl4mic_sdk.training import Schedule, learning_rate_of, train, weights_path
 from framework import StarDist2D, StarDist3D, device_kernel, quiet, seed_everything
 from learner import StarDistLearner
 from normalisation import Normalisation
@@ -22,6 +15,14 @@ from objects import Objects, measure
 from rois import roi_zip
 from segmentation import Segmenter, compile_prediction, open_model
 from thresholds import Thresholds, choose_thresholds
+
+from dl4mic_sdk.context import Context
+from dl4mic_sdk.device import Device
+from dl4mic_sdk.images import Image
+from dl4mic_sdk.network import Network, Prediction
+from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.task import ModelFolder, TrainTask
+from dl4mic_sdk.training import Schedule, learning_rate_of, train, weights_path
 
 LEARNING_RATE = 0.0003
 """Of the library and of the ZeroCostDL4Mic notebooks."""
@@ -117,7 +118,9 @@ class StarDist(Network):
         smallest = _smallest(task.validation, self.dimensions)
         limits = dict(parameters, patch_size=None, largest_patch=config.train_patch_size)
         patch = architecture.patch_shape(limits, architecture.divisor_of(config), smallest)
-        validation, count = validation_batches(parameters, config, task.validation, task.seed, patch)
+        validation, count = validation_batches(
+            parameters, config, task.validation, task.seed, patch
+        )
         return StarDistLearner(model, training, validation, count)
 
     def _schedule(self, task: TrainTask, config: Any, ctx: Context) -> Schedule:
@@ -163,7 +166,7 @@ def _smallest(items: Sequence[Item], dimensions: int) -> Tuple[int, ...]:
 
 def _steps_of(items: Sequence[Item], config: Any) -> int:
     """Return how many steps show as many pixels as the training images have."""
-    patch = math.prod(config.train_patch_size)
+    patch: int = math.prod(config.train_patch_size)
     patches = sum(max(1.0, math.prod(item.shape) / patch) for item in items)
     return max(_FEWEST_STEPS, math.ceil(patches / config.train_batch_size))
 

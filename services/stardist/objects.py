@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
+
 from dl4mic_sdk.network import Table
 
 _SIZE = {2: ("area", "um2"), 3: ("volume", "um3")}
@@ -54,7 +55,8 @@ def measure(objects: Objects, pixels: np.ndarray, pixel_size: Mapping[str, float
     -------
     Table
         A row an object, ascending by label. Positions are of pixel centres, counted from 0. Axes of the ellipse (or
-        ellipsoid) are those of equal second moments, as scikit-image's `regionprops` defines them.
+        ellipsoid) are those of equal second moments, each pixel taken as a unit square (or cube). Circularity and
+        solidity are of the whole outline, also where a likelier object covers a part of it.
     """
     axes = "ZYX"[-objects.labels.ndim :]
     present = objects.present
@@ -94,7 +96,9 @@ def _positions(moments: _Moments, axes: str) -> Dict[str, np.ndarray]:
     return columns
 
 
-def _intensities(labels: np.ndarray, pixels: np.ndarray, present: np.ndarray) -> Dict[str, np.ndarray]:
+def _intensities(
+    labels: np.ndarray, pixels: np.ndarray, present: np.ndarray
+) -> Dict[str, np.ndarray]:
     at = labels > 0
     index, values = np.searchsorted(present, labels[at]), pixels[at].astype(np.float64)
     total = np.bincount(index, values)
@@ -111,7 +115,9 @@ def _intensities(labels: np.ndarray, pixels: np.ndarray, present: np.ndarray) ->
 
 def _ellipse(moments: _Moments) -> Dict[str, np.ndarray]:
     dimensions = moments.centre.shape[1]
-    pixel = np.eye(dimensions) / 12  # a pixel's own second moment, without which a single one has no size
+    pixel = (
+        np.eye(dimensions) / 12
+    )  # a pixel's own second moment, without which a single one has no size
     spread = np.linalg.eigvalsh(moments.covariance + pixel)[:, ::-1]
     lengths = 2 * np.sqrt((dimensions + 2) * np.maximum(spread, 0))
     names = ("major", "minor") if dimensions == 2 else ("major", "middle", "minor")
@@ -184,7 +190,7 @@ def _signed_area(corners: np.ndarray) -> np.ndarray:
 
 def _neighbours(alive: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Return the index of the nearest living corner before and after each corner, around the polygon."""
-    count, rays = alive.shape
+    rays = alive.shape[1]
     twice = np.concatenate([alive, alive], axis=1)
     number = np.arange(2 * rays)
     last = np.maximum.accumulate(np.where(twice, number, -1), axis=1)
@@ -210,7 +216,9 @@ def _table(columns: Dict[str, np.ndarray], dimensions: int) -> Table:
         axes = "zyx"[-dimensions:]
         names = ["label", *(f"centroid_{each}_px" for each in axes), f"{_SIZE[dimensions][0]}_px"]
         return Table(names, [])
-    rows: List[List[object]] = [list(row) for row in zip(*(_plain(each) for each in columns.values()))]
+    rows: List[List[object]] = [
+        list(row) for row in zip(*(_plain(each) for each in columns.values()))
+    ]
     return Table(list(columns), rows)
 
 

@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 import io
-from typing import Sequence
+from collections.abc import Iterable
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
 
 _VERSION = 227
-_POLYGON = 0
 _SUBPIXEL = 128
 _HEADER = 64
 
 
-def roi_zip(outlines: np.ndarray, labels: Sequence[int]) -> bytes:
+def roi_zip(outlines: np.ndarray, labels: Iterable[int]) -> bytes:
     """Pack polygons into one archive, each named after its label.
 
     Parameters
@@ -38,29 +37,40 @@ def roi_zip(outlines: np.ndarray, labels: Sequence[int]) -> bytes:
 
 
 def _records(outlines: np.ndarray) -> np.ndarray:
-    """Return the bytes of each polygon as a row; fields are big-endian at ImageJ's fixed places."""
-    count, _, corners = outlines.shape
-    exact = outlines[:, ::-1] + np.float32(0.5)  # x before y; the middle of a pixel is at 0.5 in ImageJ
-    whole = np.round(exact).astype(np.int16)
+    """Return one record a polygon (type 0)."""
+    corners = outlines.shape[2]
+    exact = outlines[:, ::-1] + np.float32(0.5)  # x before y; a pixel's middle is at 0.5 in ImageJ
+    whole = np.round(exact)
     left_top, right_bottom = whole.min(axis=2), whole.max(axis=2)
-    records = np.zeros((count, _HEADER + corners * (2 * 2 + 2 * 4)), np.uint8)
-    records[:, :4] = np.frombuffer(b"Iout", np.uint8)
-    _put(records, 4, np.int16(_VERSION))
-    records[:, 6] = _POLYGON
-    _put(records, 8, left_top[:, ::-1])
-    _put(records, 12, right_bottom[:, ::-1])
-    _put(records, 16, np.int16(corners))
-    _put(records, 50, np.int16(_SUBPIXEL))
-    _put(records, _HEADER, (whole - left_top[:, :, np.newaxis]).reshape(count, -1))
-    _put(records, _HEADER + corners * 4, exact.reshape(count, -1))
+    records = np.zeros(len(outlines), _layout(corners))
+    records["magic"] = b"Iout"
+    records["version"] = _VERSION
+    records["top_left"] = left_top[:, ::-1]
+    records["bottom_right"] = right_bottom[:, ::-1]
+    records["corners"] = corners
+    records["options"] = _SUBPIXEL
+    records["offsets"] = whole - left_top[:, :, np.newaxis]
+    records["coordinates"] = exact
     return records
 
 
-def _put(records: np.ndarray, offset: int, values: np.ndarray) -> None:
-    """Write values as big-endian bytes into every row."""
-    values = np.broadcast_to(values, (len(records), *np.shape(values)[1:])) if np.ndim(values) else (
-        np.full((len(records), 1), values)
+def _layout(corners: int) -> np.dtype:
+    """Return ImageJ's record; all numbers are big-endian."""
+    fields = {
+        "magic": ("S4", 0),
+        "version": (">i2", 4),
+        "top_left": ((">i2", 2), 8),
+        "bottom_right": ((">i2", 2), 12),
+        "corners": (">u2", 16),
+        "options": (">i2", 50),
+        "offsets": ((">i2", (2, corners)), _HEADER),
+        "coordinates": ((">f4", (2, corners)), _HEADER + 4 * corners),
+    }
+    return np.dtype(
+        {
+            "names": list(fields),
+            "formats": [form for form, _ in fields.values()],
+            "offsets": [offset for _, offset in fields.values()],
+            "itemsize": _HEADER + 12 * corners,
+        }
     )
-    raw = values.astype(values.dtype.newbyteorder(">")).reshape(len(records), -1)
-    width = raw.shape[1] * raw.dtype.itemsize
-    records[:, offset : offset + width] = np.ascontiguousarray(raw).view(np.uint8).reshape(len(records), width)

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from dl4mic_sdk.errors import ModelError
-from dl4mic_sdk.task import ModelFolder
-from dl4mic_sdk.training import weights_path
 from framework import StarDist2D, StarDist3D, quiet, tf
 from normalisation import Normalisation
 from objects import Objects
+
+from dl4mic_sdk.errors import ModelError
+from dl4mic_sdk.task import ModelFolder
+from dl4mic_sdk.training import weights_path
 
 _MOST_BYTES = 2 << 30
 """Memory for the network's intermediate results from which on an image is cut into tiles."""
@@ -34,7 +34,8 @@ def open_model(model: ModelFolder, dimensions: int) -> Any:
     if not weights.exists():
         there = ", ".join(sorted(each.name for each in model.path.glob("weights_*.h5"))) or "none"
         raise ModelError(
-            f"model {model.name} has no {weights.name}", f"Ask for other weights; there are: {there}."
+            f"model {model.name} has no {weights.name}",
+            f"Ask for other weights; there are: {there}.",
         )
     kind = StarDist2D if dimensions == 2 else StarDist3D
     try:
@@ -80,7 +81,9 @@ class Segmenter:
         As the model was trained with.
     """
 
-    def __init__(self, model: Any, parameters: Mapping[str, Any], normalisation: Normalisation) -> None:
+    def __init__(
+        self, model: Any, parameters: Mapping[str, Any], normalisation: Normalisation
+    ) -> None:
         self._model = model
         self._normalisation = normalisation
         self._thresholds = {
@@ -146,6 +149,4 @@ def _bytes_of(config: Any, shape: Sequence[float]) -> float:
     behind = _LIVE_LAYERS * width + getattr(config, f"net_conv_after_{backbone}") + config.n_rays
     grid = float(np.prod(config.grid))
     before = 2 * width if grid > 1 else 0
-    return 4 * float(np.prod(shape)) * (before + behind / grid)
-
-
+    return float(4 * np.prod(shape) * (before + behind / grid))

@@ -67,7 +67,9 @@ class Targets:
         """Make a batch of normalised patches and their label images, all of one shape."""
         patch = images[0].shape
         size = len(images)
-        data = self._kind(images, labels, batch_size=size, patch_size=patch, length=1, **self._options)
+        data = self._kind(
+            images, labels, batch_size=size, patch_size=patch, length=1, **self._options
+        )
         (inputs,), (probability, distances) = data[0]
         return Batch(inputs, probability, distances, tuple(each[self._crop] for each in labels))
 
@@ -85,5 +87,5 @@ def _crop(config: Any) -> Tuple[slice, ...]:
     """Pixels at the edge that shape completion hides from the network."""
     if getattr(config, "train_shape_completion", False) and config.train_completion_crop:
         inner = slice(config.train_completion_crop, -config.train_completion_crop)
-        return (inner,) * config.n_dim
+        return (inner, inner)
     return ()
