@@ -97,14 +97,15 @@ def write_spots(folder: Path, count: int, seed: int, size: int = 48) -> None:
 def serve_service(folder: Path, address: str, data: Path) -> list[str]:
     return [
         sys.executable, "-m", "dl4mic_sdk", "serve", str(FAKES / "blur"),
-        "--listen", address, "--jobs", str(folder / "jobs"), "--root", f"spots={data}",
+        "--listen", address, "--jobs", str(folder / "jobs"), "--root", f"lab={data}",
     ]  # fmt: skip
 
 
 def serve_orchestrator(folder: Path, address: str, data: Path) -> list[str]:
     return [
         sys.executable, "-m", "dl4mic_orchestrator", "--listen", address, "--workspace", str(folder / "workspace"),
-        "--services", str(FAKES), "--root", f"spots={data}", "--environments", str(ENVIRONMENTS),
+        "--services", str(FAKES), "--sdk", str(ROOT / "services" / "_sdk"), "--root", f"lab={data}",
+        "--environments", str(ENVIRONMENTS),
     ]  # fmt: skip
 
 

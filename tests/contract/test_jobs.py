@@ -134,10 +134,10 @@ def test_a_wrong_parameter_is_refused_by_name(
         ({"preset": "fast"}, "preset"),
         ({"options": JobOptions(job_id="A/b")}, "options.job_id"),
         ({"options": JobOptions(device=JobOptions.GPU)}, "options.device"),
-        ({"data": Dataset(source="spots:train/images")}, "data.target"),
-        ({"data": Dataset(source="spots:../x", target="spots:y")}, "data.source"),
-        ({"data": Dataset(source="spots:a", target="spots:b", axes="YQ")}, "data.axes"),
-        ({"data": Dataset(source="nowhere:a", target="spots:b")}, "data.source"),
+        ({"data": Dataset(source="lab:train/images")}, "data.target"),
+        ({"data": Dataset(source="lab:../x", target="lab:y")}, "data.source"),
+        ({"data": Dataset(source="lab:a", target="lab:b", axes="YQ")}, "data.axes"),
+        ({"data": Dataset(source="nowhere:a", target="lab:b")}, "data.source"),
     ],
 )
 def test_a_wrong_field_is_refused_by_name(
@@ -153,7 +153,7 @@ def test_a_symbolic_link_does_not_lead_out_of_a_root(server: Server) -> None:
     link = server.data / "outside"
     if not link.is_symlink():
         link.symlink_to("/etc")
-    data = Dataset(source="spots:outside", target="spots:train/masks")
+    data = Dataset(source="lab:outside", target="lab:train/masks")
     code, fields = refused(
         server.networks.Train, TrainRequest(network="blur", data=data, model="spots")
     )
@@ -162,7 +162,7 @@ def test_a_symbolic_link_does_not_lead_out_of_a_root(server: Server) -> None:
 
 def test_data_roots_are_used_by_name(server: Server) -> None:
     request = server.train_request("by-root", epochs=1)
-    request.data.CopyFrom(Dataset(source="spots:train/images", target="spots:train/masks"))
+    request.data.CopyFrom(Dataset(source="lab:train/images", target="lab:train/masks"))
     server.networks.Train(request)
     assert server.wait("by-root").state == Job.SUCCEEDED
 
@@ -196,7 +196,7 @@ def test_predict_writes_a_label_image_for_each_image(server: Server, trained: Jo
         network="blur",
         options=JobOptions(job_id="predict"),
         model=ModelReference(name="job:trained"),
-        data=Dataset(source="spots:test/images"),
+        data=Dataset(source="lab:test/images"),
     )
     server.networks.Predict(request)
     job = server.wait("predict")
@@ -213,7 +213,7 @@ def test_a_job_on_a_failed_job_fails_too(server: Server) -> None:
         network="blur",
         options=JobOptions(job_id="on-lost"),
         model=ModelReference(name="job:lost"),
-        data=Dataset(source="spots:test/images"),
+        data=Dataset(source="lab:test/images"),
     )
     server.networks.Predict(predict)
     assert server.wait("on-lost").error.code == JobError.DEPENDENCY_FAILED

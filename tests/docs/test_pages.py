@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every command of the pages is run, as a reader would type it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from demo import commands
+from pages import ROOT, blocks, script
+from servers import ENVIRONMENTS, write_spots
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the tracked files: pages may write into it."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / "tree" / name)
+    return tmp_path / "tree"
+
+
+def run(commands_of_page: str, folder: Path, **variables: str) -> str:
+    """Run a script in a folder with our programs on the PATH; return what it said."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-c", commands_of_page],
+        cwd=folder,
+        env={**os.environ, "PATH": path, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_readme_shows_the_commands_of_the_demonstration() -> None:
+    assert blocks("README.md", "bash")[0].splitlines() == commands("stardist2d")
+
+
+def test_every_link_of_every_page_leads_somewhere() -> None:
+    lost = []
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    for page in listed.stdout.splitlines():
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8")):
+            if "://" not in target and not ((ROOT / page).parent / target).exists():
+                lost.append(f"{page}: {target}")
+    assert lost == []
+
+
+def test_make_help_has_a_line_for_every_target() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert targets is not None
+    said = run("make help", ROOT)
+    for target in targets.group(1).split():
+        assert f"make {target} " in said or target == "help", target
+
+
+def test_the_page_for_client_authors(tree: Path, tmp_path: Path) -> None:
+    write_spots(tmp_path / "lab", 4, seed=0)
+    python = "\n".join(blocks("proto/README.md", "python"))
+    (tmp_path / "client.py").write_text(python)
+    commands_of_page = script("proto/README.md") + f"\npython {tmp_path}/client.py\n"
+    said = run(commands_of_page, tree, JOBS=str(tmp_path / "jobs"), LAB=str(tmp_path / "lab"))
+    assert "dl4mic.v1.NetworkService" in said
+    assert '"state": "SUCCEEDED"' in said
+    assert "val_loss" in said and said.rstrip().endswith("SUCCEEDED")
+
+
+def test_the_page_that_teaches_how_to_add_a_network(tree: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "environments").symlink_to(ENVIRONMENTS)
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    said = run(
+        script("services/README.md"), tree, DL4MIC_WORKSPACE=str(workspace), DL4MIC_SERVICES=str(tree / "services")
+    )
+    assert "services/mine: in order" in said
+    assert "first:1" in said
+    assert (tree / "scores" / "report.pdf").stat().st_size > 10_000
