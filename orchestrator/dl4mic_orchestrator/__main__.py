@@ -10,8 +10,14 @@ import sys
 from pathlib import Path
 
 from dl4mic.check import Refused, check_name
+from dl4mic.server import socket_path
 from dl4mic_orchestrator import logs
-from dl4mic_orchestrator.settings import Settings, instance_environment, runtime_folder
+from dl4mic_orchestrator.settings import (
+    Settings,
+    instance_environment,
+    runtime_folder,
+    workspace_folder,
+)
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -45,7 +51,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """
     workspace = options.workspace.resolve()
     address = f"unix://{options.socket.resolve()}" if options.socket else options.listen
-    if not options.socket and not options.insecure and not is_loopback(address):
+    if not options.insecure and not socket_path(address) and not is_loopback(address):
         raise ValueError(
             f"--listen {address}: everybody who reaches this address could use the server; "
             "say --insecure if that is meant, or listen on localhost"
@@ -58,6 +64,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         services=services,
         sources=_sources(options.sdk or services / "_sdk"),
         address=address,
+        environments=(options.environments or workspace / "environments").resolve(),
         runtime=runtime_folder(workspace),
         roots=dict(_root(text) for text in options.root),
         environment=instance_environment(),
@@ -79,40 +86,23 @@ def is_loopback(address: str) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m dl4mic_orchestrator", description="Run an orchestrator."
+        prog="python -m dl4mic_orchestrator",
+        description="Run an orchestrator.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--socket", type=Path, help="serve on this Unix socket, for its user alone")
-    where.add_argument("--listen", metavar="HOST:PORT", help="serve by TCP")
-    parser.add_argument(
-        "--insecure", action="store_true", help="let --listen take an address that others reach"
-    )
-    parser.add_argument(
-        "--workspace", type=Path, required=True, help="folder of jobs, models and environments"
-    )
-    parser.add_argument(
-        "--services", type=Path, required=True, help="folder of the service folders"
-    )
-    parser.add_argument("--sdk", type=Path, help="source of the SDK (SERVICES/_sdk)")
-    parser.add_argument(
-        "--root",
-        action="append",
-        default=[],
-        metavar="NAME=DIR",
-        help="a data root; may be repeated",
-    )
-    parser.add_argument(
-        "--exit-when-idle", type=float, metavar="SECONDS", help="end after so long without work"
-    )
-    parser.add_argument("--metrics-port", type=int, metavar="N", help="serve metrics by HTTP")
-    parser.add_argument(
-        "--warm-idle",
-        type=float,
-        default=300.0,
-        metavar="SECONDS",
-        help="how long a model stays loaded",
-    )
-    parser.add_argument("--cpus", type=float, metavar="N", help="CPU slots for jobs (all)")
+    add = parser.add_argument
+    add("--socket", type=Path, help="serve on this Unix socket, for its user alone")
+    add("--listen", default="localhost:50051", metavar="ADDRESS", help="HOST:PORT or unix:///path")
+    add("--insecure", action="store_true", help="let --listen take an address that others reach")
+    add("--workspace", type=Path, default=workspace_folder(), help="folder of all its files")
+    add("--services", type=Path, default=_REPOSITORY / "services", help="folder of the services")
+    add("--sdk", type=Path, help="sources of the SDK; without it, SERVICES/_sdk")
+    add("--environments", type=Path, help="folder of the environments, for several workspaces")
+    add("--root", action="append", default=[], metavar="NAME=DIR", help="a data root; repeatable")
+    add("--exit-when-idle", type=float, metavar="SECONDS", help="end after so long without work")
+    add("--metrics-port", type=int, metavar="PORT", help="serve metrics by HTTP")
+    add("--warm-idle", type=float, default=300.0, metavar="SECONDS", help="keep models loaded")
+    add("--cpus", type=float, help="CPU slots for jobs; without it, all")
     return parser
 
 

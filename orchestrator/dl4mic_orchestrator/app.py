@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -109,6 +111,7 @@ class App:
             self._settings.address, self._servicers(), interceptors=[self.callers]
         )
         log.info("serving on %s", self._listening.address)
+        _announce(self._listening.address)
         return self._listening.address
 
     def wait(self, stop: threading.Event) -> None:
@@ -205,6 +208,12 @@ def run(settings: Settings) -> None:
         app.wait(stop)
     finally:
         app.close()
+
+
+def _announce(address: str) -> None:
+    """Tell whoever started this process where it listens: a line of JSON on standard output."""
+    sys.stdout.write(json.dumps({"address": address}) + "\n")
+    sys.stdout.flush()
 
 
 def _lock(workspace: Path) -> TextIO:

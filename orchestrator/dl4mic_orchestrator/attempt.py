@@ -218,9 +218,8 @@ class Attempts:
         except BriefingError as error:
             return error.error
         except UnavailableError as error:
-            return JobError(
-                code=JobError.Code.Value(error.code), message=error.message, hint=error.hint
-            )
+            code: JobError.Code = JobError.Code.Value(error.code)
+            return JobError(code=code, message=error.message, hint=error.hint)
         except StoppedError as error:
             return JobError(
                 code=JobError.UNRESPONSIVE,
@@ -267,8 +266,6 @@ def _call_failed(error: grpc.RpcError) -> JobError:
             hint="Mend the request and send it anew.",
         )
     gone = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    return JobError(
-        code=JobError.CRASHED if gone else JobError.INTERNAL,
-        message=f"the service did not take the job: {words}",
-        hint="Its log may say more.",
-    )
+    which: JobError.Code = JobError.CRASHED if gone else JobError.INTERNAL
+    message = f"the service did not take the job: {words}"
+    return JobError(code=which, message=message, hint="Its log may say more.")

@@ -133,7 +133,7 @@ class Follower:
                     return
                 _check_patience(now, last_sign, asked, patience)
         finally:
-            stream.cancel()
+            stream.cancel()  # type: ignore[no-untyped-call]
 
     def _copy(self, events: list[JobEvent]) -> None:
         """Copy what is news; the end of the attempt is kept back, for it is not yet the end of the job."""

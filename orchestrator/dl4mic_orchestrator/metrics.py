@@ -133,7 +133,7 @@ def _gpus(instances: list[Any]) -> Tally[tuple[str, str]]:
     return tally
 
 
-class Callers(grpc.ServerInterceptor):  # type: ignore[misc]
+class Callers(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
     """Times calls, and knows whether anybody is calling: an embedded orchestrator ends when nobody does.
 
     Parameters

@@ -21,7 +21,7 @@ class Settings:
     Attributes
     ----------
     workspace
-        Folder of jobs, models, uploads and environments.
+        Folder of jobs, models and uploads, and of the store.
     services
         Folder whose subfolders hold a service.yaml each.
     sources
@@ -30,6 +30,8 @@ class Settings:
         Where it is served: ``unix:///path`` or ``HOST:PORT``.
     roots
         Data roots: name -> folder.
+    environments
+        Folder of the services' virtual environments; several workspaces may share it.
     runtime
         Short private folder for the sockets of the instances (a socket's path has 107 bytes at most).
     environment
@@ -55,6 +57,7 @@ class Settings:
     services: Path
     sources: tuple[Path, ...]
     address: str
+    environments: Path
     runtime: Path
     roots: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -84,10 +87,12 @@ class Settings:
         """Folder of the model store."""
         return self.workspace / "models"
 
-    @property
-    def environments(self) -> Path:
-        """Folder of the services' virtual environments."""
-        return self.workspace / "environments"
+
+def workspace_folder() -> Path:
+    """Name the workspace that is used where none is named: DL4MIC_WORKSPACE, or in the user's data folder."""
+    named = os.environ.get("DL4MIC_WORKSPACE")
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(named).expanduser() if named else Path(data).expanduser() / "dl4mic"
 
 
 def runtime_folder(workspace: Path) -> Path:

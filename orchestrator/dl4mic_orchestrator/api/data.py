@@ -116,7 +116,7 @@ class DataApi(DataServiceServicer):
         path = self._locations.upload(request.location, "location")
         if not path.exists():
             raise not_found(f"{request.location!r}: there is nothing", "DATA_NOT_FOUND")
-        files = [each for each in _files_below(path)]
+        files = list(_files_below(path))
         freed = sum(each.stat().st_size for each in files)
         if path.is_dir():
             shutil.rmtree(path)

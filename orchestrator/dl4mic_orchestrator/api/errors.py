@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
+from dl4mic.check import Refused, Violation
 from dl4mic.server import RpcError
 from dl4mic_orchestrator.catalog import UnknownNetworkError
 from dl4mic_orchestrator.registry import BrokenModelError
@@ -35,3 +38,20 @@ def translated() -> Iterator[None]:
     except tuple(_CODES) as error:
         code, reason = next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
         raise RpcError(code, str(error), reason) from error
+
+
+def relayed(error: grpc.RpcError) -> Exception:
+    """Take an instance's error apart, so that its caller's caller gets all that it says."""
+    if not isinstance(error, grpc.Call):
+        return error
+    info = error_details_pb2.ErrorInfo(reason="INSTANCE_FAILED")
+    request = error_details_pb2.BadRequest()
+    status = rpc_status.from_call(error)
+    for detail in status.details if status is not None else ():
+        detail.Unpack(info)
+        detail.Unpack(request)
+    if request.field_violations:
+        return Refused(
+            [Violation(each.field, each.description) for each in request.field_violations]
+        )
+    return RpcError(error.code(), error.details() or "", info.reason, info.metadata["hint"])

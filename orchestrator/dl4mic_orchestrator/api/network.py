@@ -29,7 +29,7 @@ from dl4mic.v1.network_pb2 import (
 )
 from dl4mic.v1.network_pb2_grpc import NetworkServiceServicer, NetworkServiceStub
 from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
-from dl4mic_orchestrator.api.errors import translated
+from dl4mic_orchestrator.api.errors import relayed, translated
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.records import Capacity, Device, WarmKey
 from dl4mic_orchestrator.registry import Registry
@@ -153,6 +153,7 @@ class Admission:
             raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, message, "DISK_FULL", hint)
 
     def check_device(self, request: Request, network: Network) -> None:
+        """Refuse a request for a GPU where there is none: it would wait for ever."""
         if request.options.device == JobOptions.GPU and not self.capacity().gpus:
             message = "this machine has no GPU"
             hint = f"Ask for the device auto or cpu; {network.name} then computes on the CPU."
@@ -208,7 +209,7 @@ class NetworkApi(NetworkServiceServicer):
         with self._warm.lease(key, _WARM_WAIT_SECONDS) as instance:
             answer = instance.PredictImage(itertools.chain([passed], request_iterator))
             context.add_callback(answer.cancel)
-            yield from _relayed(answer)
+            yield from _relayed(iter(answer))
 
     def _take(self, request: Request, context: grpc.ServicerContext) -> Job:
         local = is_local(context)
@@ -250,9 +251,7 @@ def _relayed(answer: Iterator[PredictImageResponse]) -> Iterator[PredictImageRes
     try:
         yield from answer
     except grpc.RpcError as error:
-        if not isinstance(error, grpc.Call):
-            raise
-        raise RpcError(error.code(), error.details() or "", "PREDICTION_FAILED") from error
+        raise relayed(error) from error
 
 
 def _check_network(field: str, model: str, its_network: str, network: str) -> None:

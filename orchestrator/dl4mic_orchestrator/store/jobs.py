@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, select, update
 
 from dl4mic import fold
 from dl4mic.v1.job_pb2 import Job as JobMessage
-from dl4mic.v1.job_pb2 import JobError, JobEvent, StateChange
-from dl4mic.v1.request_pb2 import JobOptions
-from dl4mic_orchestrator.records import Device, Failure, Job, JobState, may_follow
-from dl4mic_orchestrator.store import tables
+from dl4mic.v1.job_pb2 import JobError, JobEvent
+from dl4mic_orchestrator.records import Failure, Job, JobState, may_follow
+from dl4mic_orchestrator.store import rows, tables
 from dl4mic_orchestrator.store.database import Database
 
 _ENDED = [int(state) for state in JobState if state.ended]
@@ -78,7 +75,7 @@ class JobStore:
         JobExistsError
             The id is taken by another request.
         """
-        digest = _request_digest(job)
+        digest = rows.request_digest(job)
         with self._database.write() as connection:
             known = connection.execute(
                 select(tables.jobs).where(tables.jobs.c.id == job.id)
@@ -89,17 +86,17 @@ class JobStore:
                         f"job {job.id} exists already, with another request; choose another id"
                     )
                 return JobMessage.FromString(known.message)
-            created = _born(job)
+            created = rows.born(job)
             connection.execute(
-                insert(tables.jobs), _new_row(created, digest, depends_on, pinned or {})
+                insert(tables.jobs), rows.new_row(created, digest, depends_on, pinned or {})
             )
             if created.labels:
-                rows = [
+                labels = [
                     {"job_id": job.id, "key": key, "value": value}
                     for key, value in created.labels.items()
                 ]
-                connection.execute(insert(tables.job_labels), rows)
-            _append(connection, created.id, [(None, _state_event(1, JobState.PENDING))])
+                connection.execute(insert(tables.job_labels), labels)
+            _append(connection, created.id, [(None, rows.state_event(1, JobState.PENDING))])
         self._tell()
         return self.message(created.id)
 
@@ -109,7 +106,7 @@ class JobStore:
 
     def get(self, job_id: str) -> Job:
         """Get a job as the plan sees it."""
-        return _job(self._row(job_id))
+        return rows.planned(self._row(job_id))
 
     def pinned_models(self, job_id: str) -> dict[str, str]:
         """Tell which version each model reference of the job's request meant when it was accepted."""
@@ -123,7 +120,7 @@ class JobStore:
             .order_by(tables.jobs.c.order)
         )
         with self._database.read() as connection:
-            return [_job(row) for row in connection.execute(query)]
+            return [rows.planned(row) for row in connection.execute(query)]
 
     def states(self, job_ids: Iterable[str]) -> dict[str, JobState]:
         """Get the state of those jobs that there are."""
@@ -201,7 +198,7 @@ class JobStore:
         bool
             False when a later attempt, or an end, has overtaken the caller.
         """
-        event = _state_event(attempt, state, waiting_reason, error, model)
+        event = rows.state_event(attempt, state, waiting_reason, error, model)
         with self._database.write() as connection:
             row = connection.execute(select(tables.jobs).where(tables.jobs.c.id == job_id)).first()
             if row is None or row.attempt != attempt or not may_follow(state, JobState(row.state)):
@@ -210,7 +207,7 @@ class JobStore:
             if state is JobState.PENDING and message.HasField("error"):
                 # While it waits, a job goes on saying why its attempt before ended.
                 event.state.error.CopyFrom(message.error)
-            if _says_the_same(message, event.state):
+            if rows.says_the_same(message, event.state):
                 return True
             _append(connection, job_id, [(None, event)])
         self._tell()
@@ -243,7 +240,7 @@ class JobStore:
             *row.failures,
             {"code": failed.code, "time": failed.time, "progressed": failed.progressed},
         ]
-        event = _state_event(row.attempt + 1, JobState.PENDING, reason, error)
+        event = rows.state_event(row.attempt + 1, JobState.PENDING, reason, error)
         return self._reopen(job_id, event, failures=failures, retry_time=retry_time)
 
     def open_by_hand(self, job_id: str) -> JobMessage:
@@ -260,7 +257,7 @@ class JobStore:
             raise JobStateError(
                 f"job {job_id} is {words}; only a FAILED or CANCELLED job can be tried again"
             )
-        event = _state_event(row.attempt + 1, JobState.PENDING)
+        event = rows.state_event(row.attempt + 1, JobState.PENDING)
         self._reopen(job_id, event, failures=[], retry_time=None, deadline_time=None)
         return self.message(job_id)
 
@@ -346,7 +343,7 @@ def _append(
     message = JobMessage.FromString(row.message)
     progressed = row.progressed
     last_source = _last_source(connection, job_id, row.attempt)
-    rows = []
+    new = []
     for source_sequence, event in events:
         if source_sequence is not None and source_sequence <= last_source:
             continue
@@ -354,10 +351,10 @@ def _append(
         numbered.CopyFrom(event)
         numbered.sequence = message.last_sequence + 1
         fold.apply(message, numbered)
-        progressed = progressed or _is_progress(message, numbered)
-        rows.append(_event_row(job_id, source_sequence, numbered))
-    if rows:
-        connection.execute(insert(tables.events), rows)
+        progressed = progressed or rows.is_progress(message, numbered)
+        new.append(rows.event_row(job_id, source_sequence, numbered))
+    if new:
+        connection.execute(insert(tables.events), new)
     values = {
         "message": message.SerializeToString(),
         "state": message.state,
@@ -372,113 +369,6 @@ def _last_source(connection: Connection, job_id: str, attempt: int) -> int:
         tables.events.c.job_id == job_id, tables.events.c.attempt == attempt
     )
     return connection.execute(query).scalar() or 0
-
-
-def _is_progress(job: JobMessage, event: JobEvent) -> bool:
-    """Say whether a new attempt would take up where this event was: epochs are lost without a checkpoint."""
-    finished_item = (
-        event.HasField("progress") and event.progress.done > 0 and not job.HasField("train")
-    )
-    return event.HasField("checkpoint") or finished_item
-
-
-def _event_row(job_id: str, source_sequence: int | None, event: JobEvent) -> dict[str, Any]:
-    return {
-        "job_id": job_id,
-        "sequence": event.sequence,
-        "attempt": event.attempt,
-        "source_sequence": source_sequence,
-        "message": event.SerializeToString(),
-    }
-
-
-def _state_event(
-    attempt: int,
-    state: JobState,
-    waiting_reason: str = "",
-    error: JobError | None = None,
-    model: str = "",
-) -> JobEvent:
-    change = StateChange(
-        state=JobMessage.State.Name(int(state)),
-        waiting_reason=waiting_reason,
-        error=error,
-        model=model,
-    )
-    now = Timestamp()
-    now.GetCurrentTime()
-    return JobEvent(time=now, attempt=attempt, state=change)
-
-
-def _says_the_same(job: JobMessage, change: StateChange) -> bool:
-    known = StateChange(state=job.state, waiting_reason=job.waiting_reason, model=job.model)
-    if job.HasField("error"):
-        known.error.CopyFrom(job.error)
-    return known == change
-
-
-def _born(job: JobMessage) -> JobMessage:
-    born = JobMessage()
-    born.CopyFrom(job)
-    born.attempt = 1
-    born.create_time.GetCurrentTime()
-    options = getattr(job, job.WhichOneof("request")).options
-    if options.HasField("deadline"):
-        born.deadline_time.FromNanoseconds(
-            born.create_time.ToNanoseconds() + options.deadline.ToNanoseconds()
-        )
-    return born
-
-
-def _new_row(
-    job: JobMessage, digest: str, depends_on: Sequence[str], pinned: Mapping[str, str]
-) -> dict[str, Any]:
-    options = getattr(job, job.WhichOneof("request")).options
-    deadline = job.deadline_time.ToNanoseconds() / 1e9 if job.HasField("deadline_time") else None
-    return {
-        "id": job.id,
-        "network": job.network,
-        "project": job.project,
-        "state": int(JobState.PENDING),
-        "attempt": 1,
-        "priority": job.priority,
-        "device": options.device or JobOptions.AUTO,
-        "depends_on": list(depends_on),
-        "pinned_models": dict(pinned),
-        "deadline_time": deadline,
-        "cancel_requested": False,
-        "prepared_attempt": 0,
-        "progressed": False,
-        "failures": [],
-        "request_digest": digest,
-        "message": job.SerializeToString(),
-    }
-
-
-def _request_digest(job: JobMessage) -> str:
-    verb = job.WhichOneof("request")
-    content = getattr(job, verb).SerializeToString(deterministic=True)
-    return hashlib.sha256(verb.encode() + b"\0" + content).hexdigest()
-
-
-def _job(row: Row[Any]) -> Job:
-    message = JobMessage.FromString(row.message)
-    return Job(
-        id=row.id,
-        network=row.network,
-        state=JobState(row.state),
-        attempt=row.attempt,
-        project=row.project,
-        priority=row.priority,
-        order=row.order,
-        device=Device(row.device),
-        depends_on=tuple(row.depends_on),
-        deadline_time=row.deadline_time,
-        retry_time=row.retry_time,
-        cancel_requested=row.cancel_requested,
-        prepared_attempt=row.prepared_attempt,
-        waiting_reason=message.waiting_reason,
-    )
 
 
 def _narrow(query: Select[Any], wanted: Filter) -> Select[Any]:

@@ -13,6 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Make the tables."""
     _create_jobs()
     _create_job_labels()
     _create_events()
@@ -24,6 +25,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop them."""
     op.drop_table("quality_controls")
     op.drop_table("model_aliases")
     op.drop_table("model_versions")
@@ -65,7 +67,9 @@ def _create_jobs() -> None:
 def _create_job_labels() -> None:
     op.create_table(
         "job_labels",
-        sa.Column("job_id", sa.String(50), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column(
+            "job_id", sa.String(50), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+        ),
         sa.Column("key", sa.String(50), primary_key=True),
         sa.Column("value", sa.String(50), nullable=False),
     )
@@ -74,7 +78,9 @@ def _create_job_labels() -> None:
 def _create_events() -> None:
     op.create_table(
         "events",
-        sa.Column("job_id", sa.String(50), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column(
+            "job_id", sa.String(50), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+        ),
         sa.Column("sequence", sa.Integer, primary_key=True),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("source_sequence", sa.Integer),

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Translate between the contract's messages and the rows of jobs and events. Pure, but for the clock."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Row
+
+from dl4mic.v1.job_pb2 import Job as JobMessage
+from dl4mic.v1.job_pb2 import JobError, JobEvent, StateChange
+from dl4mic.v1.request_pb2 import JobOptions
+from dl4mic_orchestrator.records import Device, Job, JobState
+
+
+def is_progress(job: JobMessage, event: JobEvent) -> bool:
+    """Say whether a new attempt would take up where this event was: epochs are lost without a checkpoint."""
+    finished_item = (
+        event.HasField("progress") and event.progress.done > 0 and not job.HasField("train")
+    )
+    return event.HasField("checkpoint") or finished_item
+
+
+def event_row(job_id: str, source_sequence: int | None, event: JobEvent) -> dict[str, Any]:
+    """Give the row of an event."""
+    return {
+        "job_id": job_id,
+        "sequence": event.sequence,
+        "attempt": event.attempt,
+        "source_sequence": source_sequence,
+        "message": event.SerializeToString(),
+    }
+
+
+def state_event(
+    attempt: int,
+    state: JobState,
+    waiting_reason: str = "",
+    error: JobError | None = None,
+    model: str = "",
+) -> JobEvent:
+    """Make an event that changes a job's state, now."""
+    change = StateChange(
+        state=JobMessage.State.Name(int(state)),
+        waiting_reason=waiting_reason,
+        error=error,
+        model=model,
+    )
+    now = Timestamp()
+    now.GetCurrentTime()
+    return JobEvent(time=now, attempt=attempt, state=change)
+
+
+def says_the_same(job: JobMessage, change: StateChange) -> bool:
+    """Say whether a change of state changes nothing."""
+    known = StateChange(state=job.state, waiting_reason=job.waiting_reason, model=job.model)
+    if job.HasField("error"):
+        known.error.CopyFrom(job.error)
+    return known == change
+
+
+def born(job: JobMessage) -> JobMessage:
+    """Give a job its first attempt and its times."""
+    born = JobMessage()
+    born.CopyFrom(job)
+    born.attempt = 1
+    born.create_time.GetCurrentTime()
+    options = getattr(job, job.WhichOneof("request")).options
+    if options.HasField("deadline"):
+        born.deadline_time.FromNanoseconds(
+            born.create_time.ToNanoseconds() + options.deadline.ToNanoseconds()
+        )
+    return born
+
+
+def new_row(
+    job: JobMessage, digest: str, depends_on: Sequence[str], pinned: Mapping[str, str]
+) -> dict[str, Any]:
+    """Give the row of a new job."""
+    options = getattr(job, job.WhichOneof("request")).options
+    deadline = job.deadline_time.ToNanoseconds() / 1e9 if job.HasField("deadline_time") else None
+    return {
+        "id": job.id,
+        "network": job.network,
+        "project": job.project,
+        "state": int(JobState.PENDING),
+        "attempt": 1,
+        "priority": job.priority,
+        "device": options.device or JobOptions.AUTO,
+        "depends_on": list(depends_on),
+        "pinned_models": dict(pinned),
+        "deadline_time": deadline,
+        "cancel_requested": False,
+        "prepared_attempt": 0,
+        "progressed": False,
+        "failures": [],
+        "request_digest": digest,
+        "message": job.SerializeToString(),
+    }
+
+
+def request_digest(job: JobMessage) -> str:
+    """Digest what a job was asked, to tell one request from another."""
+    verb = job.WhichOneof("request")
+    content = getattr(job, verb).SerializeToString(deterministic=True)
+    return hashlib.sha256(verb.encode() + b"\0" + content).hexdigest()
+
+
+def planned(row: Row[Any]) -> Job:
+    """Read a job as the plan sees it."""
+    message = JobMessage.FromString(row.message)
+    return Job(
+        id=row.id,
+        network=row.network,
+        state=JobState(row.state),
+        attempt=row.attempt,
+        project=row.project,
+        priority=row.priority,
+        order=row.order,
+        device=Device(row.device),
+        depends_on=tuple(row.depends_on),
+        deadline_time=row.deadline_time,
+        retry_time=row.retry_time,
+        cancel_requested=row.cancel_requested,
+        prepared_attempt=row.prepared_attempt,
+        waiting_reason=message.waiting_reason,
+    )
