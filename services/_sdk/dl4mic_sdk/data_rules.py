@@ -118,9 +118,9 @@ def pair_fault(source: ImageInfo, target: ImageInfo) -> Optional[Fault]:
     )
     if one == other:
         return None
-    text = "is {}, but its target is {}"
+    text = "is {}, but its image is {}"
     message = text.format(
-        said_size(source.axes, source.shape), said_size(target.axes, target.shape)
+        said_size(target.axes, target.shape), said_size(source.axes, source.shape)
     )
     return Fault(
         message, "Image and target must show the same pixels: crop or resize the one as the other."

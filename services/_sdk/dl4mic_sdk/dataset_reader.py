@@ -170,7 +170,8 @@ class DatasetReader:
     def _item(self, source: Path, target: Optional[Path], axes: str) -> Item:
         info = self._inspect(source, "source", axes)
         if isinstance(info, Fault):
-            return Item(stem(source), source, target, "", (), fault=info.message)
+            item = Item(stem(source), source, target, "", (), source_axes=axes, fault=info.message)
+            return item if target is None else self._with_target(item, None, target)
         item = self._whole(info, target, axes)
         fault = data_rules.header_fault(info, self._need)
         if fault is None:
@@ -187,17 +188,17 @@ class DatasetReader:
         names, shape = "".join(a for a, _ in kept), tuple(n for _, n in kept)
         return Item(stem(info.path), info.path, target, names, shape, None, channel, axes)
 
-    def _with_target(self, item: Item, info: ImageInfo, target: Path) -> Item:
+    def _with_target(self, item: Item, source: Optional[ImageInfo], target: Path) -> Item:
         axes = item.source_axes.upper()
-        if self._need.masks or "C" not in info.axes:
+        if self._need.masks or (source and "C" not in source.axes):
             axes = axes.replace("C", "")
-        found = self._inspect(target, "target", axes)
-        if isinstance(found, Fault):
+        info = self._inspect(target, "target", axes)
+        if isinstance(info, Fault):
             return item
-        fault = data_rules.mask_header_fault(found, self._need) if self._need.masks else None
-        fault = (
-            fault or data_rules.pair_fault(info, found) or self._target_pixel_fault(target, axes)
-        )
+        fault = data_rules.mask_header_fault(info, self._need) if self._need.masks else None
+        if fault is None and source is not None:
+            fault = data_rules.pair_fault(source, info)
+        fault = fault or self._target_pixel_fault(target, axes)
         if fault is not None:
             self.faults.add(str(target), fault)
         return replace(item, target_axes=axes)

@@ -17,7 +17,7 @@ from dl4mic_sdk.pairs import Item
 CACHE_BYTES = 64 << 20
 """Pixels kept opened: enough for hundreds of small images, and little beside a framework's own memory."""
 
-MOST_DRAWS = 16
+MOST_DRAWS = 32
 """Positions tried for a patch that must be accepted, e.g. that must show an object."""
 
 Augment = Callable[[np.ndarray, Optional[np.ndarray], str, np.random.Generator], Tuple[Any, Any]]
@@ -71,7 +71,7 @@ class PatchSampler:
         Called once with each whole image (or region); returns offset and scale, numbers or arrays along C. Patches of
         the source become ``(pixels - offset) / scale`` as float32. None: pixels as they are.
     accept, accept_share
-        For this share of the patches up to 16 positions are tried until ``accept(source, target)``, called with the
+        For this share of the patches up to 32 positions are tried until ``accept(source, target)``, called with the
         patch before it is normalised, says yes; e.g. `shows_object`.
     augment
         Called as ``augment(source, target, axes, rng)`` with every patch; see `dl4mic_sdk.augment`.
