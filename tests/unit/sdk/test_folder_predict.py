@@ -216,3 +216,20 @@ def test_results_do_not_overwrite_those_of_other_images(tmp_path: Path) -> None:
 
     failed = run(Tables(), items, tmp_path / "out")
     assert list(failed) == ["cell 0_b"] and "would overwrite" in failed["cell 0_b"]
+
+
+def test_reading_is_ahead_in_another_thread_and_bounded(tmp_path: Path, monkeypatch: Any) -> None:
+    items = images(tmp_path / "in", 20)
+    readers, ahead, reads = set(), [], []
+    real = Item.read_source
+
+    def watched(item: Item) -> Image:
+        readers.add(threading.current_thread())
+        reads.append(item.name)
+        return real(item)
+
+    monkeypatch.setattr(Item, "read_source", watched)
+    network = Threshold(lambda image: ahead.append(len(reads) - len(network.seen)))
+    run(network, items, tmp_path / "out")
+    assert threading.current_thread() not in readers
+    assert len(reads) == 20 and 1 <= max(ahead) <= 2
