@@ -10,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from dl4mic_orchestrator.environments import pip_settings
 from dl4mic_orchestrator.interpreters import find_python
-from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "test-python"

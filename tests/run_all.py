@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs every test, each in the environment that it needs, and sums up: ``make test``.
 
-The last lines say what was skipped and why, how long each part took, and how many tests passed, failed and were skipped.
+The last lines say what was skipped and why, how long each part took, and how many tests passed, failed or were
+skipped.
 """
 
 from __future__ import annotations

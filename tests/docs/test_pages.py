@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from demo import commands
 from pages import ROOT, blocks, script
 from servers import ENVIRONMENTS, write_spots
+
+from demo import commands
 
 
 @pytest.fixture

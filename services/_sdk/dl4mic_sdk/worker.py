@@ -193,4 +193,7 @@ def die_with_host(host: Optional[int]) -> None:
 
 if __name__ == "__main__":
     die_with_host(int(sys.argv[2]) if len(sys.argv) > 2 else None)
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)  # everything is on disk, and a framework takes seconds to take itself down

@@ -35,8 +35,8 @@ def fields(check, request):
 
 
 def train(**changes):
-    values = dict(network="blur", data=DATA, model="nuclei")
-    return TrainRequest(**dict(values, **changes))
+    values = {"network": "blur", "data": DATA, "model": "nuclei"}
+    return TrainRequest(**{**values, **changes})
 
 
 def test_a_right_request_passes():

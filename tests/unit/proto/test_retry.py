@@ -13,7 +13,10 @@ from dl4mic.v1.job_pb2 import JobError
 AT_ONCE = timedelta(0)
 
 
-@pytest.mark.parametrize("code", ["INVALID_INPUT", "DEPENDENCY_FAILED", "DEADLINE", "CANCELLED", "OUT_OF_MEMORY", "DISK_FULL"])
+MENDED_BY_HAND = ["INVALID_INPUT", "DEPENDENCY_FAILED", "DEADLINE", "CANCELLED", "OUT_OF_MEMORY", "DISK_FULL"]
+
+
+@pytest.mark.parametrize("code", MENDED_BY_HAND)
 def test_what_a_person_must_mend_is_not_tried_again(code):
     assert pause_before_retry([Failure(JobError.Code.Value(code), progressed=True)]) is None
 

@@ -11,9 +11,17 @@ from grpc_status import rpc_status
 
 from dl4mic.check import Refused, Violation
 from dl4mic.server import RpcError, listen
-from dl4mic.v1.data_pb2_grpc import DataServiceServicer, DataServiceStub, add_DataServiceServicer_to_server
 from dl4mic.v1 import data_pb2, job_pb2, network_pb2, parameter_pb2, request_pb2
-from dl4mic.v1.job_pb2_grpc import JobServiceServicer, JobServiceStub, add_JobServiceServicer_to_server
+from dl4mic.v1.data_pb2_grpc import (
+    DataServiceServicer,
+    DataServiceStub,
+    add_DataServiceServicer_to_server,
+)
+from dl4mic.v1.job_pb2_grpc import (
+    JobServiceServicer,
+    JobServiceStub,
+    add_JobServiceServicer_to_server,
+)
 from dl4mic.v1.network_pb2_grpc import (
     NetworkServiceServicer,
     NetworkServiceStub,

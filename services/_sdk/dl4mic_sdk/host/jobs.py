@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import signal
 import threading
 import time
 import uuid
@@ -28,7 +29,8 @@ from dl4mic.server import RpcError, not_found
 from dl4mic.v1.data_pb2 import ModelReference
 from dl4mic.v1.job_pb2 import Job, JobError
 from dl4mic.v1.parameter_pb2 import Parameter
-from dl4mic_sdk.host.process import EXIT_STOPPED, Worker, fault_of
+from dl4mic_sdk.host import faults
+from dl4mic_sdk.host.process import EXIT_STOPPED, Worker
 from dl4mic_sdk.host.record import JobRecord
 from dl4mic_sdk.job_folder import JOB_FILE, REQUEST_FILE, JobFolder, write_json
 
@@ -175,7 +177,7 @@ class Jobs:
                     self._worker.stop()
             elif job_id in self._queue:
                 self._queue.remove(job_id)
-                self._end(record, job.attempt, "CANCELLED", _CANCELLED)
+                self._end(record, job.attempt, "CANCELLED", faults.CANCELLED)
         return record.job()
 
     def retry(self, job_id: str) -> Job:
@@ -271,9 +273,9 @@ class Jobs:
         if job.state == Job.PENDING:
             self._queue.append(job.id)
         elif record.folder.cancel_requested:
-            self._end(record, job.attempt, "CANCELLED", _CANCELLED)
+            self._end(record, job.attempt, "CANCELLED", faults.CANCELLED)
         else:
-            self._fail(record, job.attempt, dict(_HOST_DIED))
+            self._fail(record, job.attempt, faults.HOST_DIED)
 
     def _run_queue(self) -> None:
         while True:
@@ -283,10 +285,12 @@ class Jobs:
                 if self._closing:
                     return
                 job_id = self._running = self._queue.popleft()
+            record = self._records[job_id]
             try:
-                self._run(self._records[job_id])
-            except Exception:
+                self._run(record)
+            except Exception as error:
                 log.exception("job %s: the host failed", job_id)
+                self._end(record, record.job().attempt, "FAILED", faults.of_host(error))
             with self._changed:
                 self._running = None
             if self._attempt is not None:
@@ -297,8 +301,8 @@ class Jobs:
         folder = record.folder.make_attempt(job.attempt)
         try:
             write_json(folder / REQUEST_FILE, self._plain(record, job))
-        except (Refused, _DependencyFailed) as error:
-            self._end(record, job.attempt, "FAILED", _dependency_fault(error))
+        except (Refused, faults.DependencyFailed) as error:
+            self._end(record, job.attempt, "FAILED", faults.of_dependency(error))
             return
         record.change_state(job.attempt, "STARTING")
         with self._changed:
@@ -317,7 +321,7 @@ class Jobs:
         for _, needed in needed_jobs(record.request):
             known = self._records.get(needed)
             if known is None or known.job().state != Job.SUCCEEDED:
-                raise _DependencyFailed(needed)
+                raise faults.DependencyFailed(needed)
         request = self.resolved(record.request, self._local[job.id])
         previous = record.folder.previous(job.attempt)
         return request_record(
@@ -344,13 +348,15 @@ class Jobs:
         if status == 0:
             self._succeed(record, job)
         elif record.folder.cancel_requested:
-            self._end(record, job.attempt, "CANCELLED", _CANCELLED)
+            self._end(record, job.attempt, "CANCELLED", faults.CANCELLED)
         elif overdue:
-            self._end(record, job.attempt, "FAILED", _OVERDUE)
-        elif status == EXIT_STOPPED and self._closing:
+            self._end(record, job.attempt, "FAILED", faults.OVERDUE)
+        elif status in (EXIT_STOPPED, -signal.SIGTERM) and self._closing:
             log.info("job %s: stopped with the host; it goes on when the host is back", job.id)
         else:
-            self._fail(record, job.attempt, fault_of(record.folder.attempt(job.attempt), status))
+            self._fail(
+                record, job.attempt, faults.of_worker(record.folder.attempt(job.attempt), status)
+            )
 
     def _succeed(self, record: JobRecord, job: Job) -> None:
         model = ""
@@ -383,21 +389,6 @@ class Jobs:
         record.change_state(attempt, state, error=dict(error))
 
 
-class _DependencyFailed(Exception):
-    """A job whose results are needed has none."""
-
-
-def _dependency_fault(error: Exception) -> Dict[str, Any]:
-    message = str(error)
-    if isinstance(error, _DependencyFailed):
-        message = "job {} did not succeed, and this job needs what it makes".format(error)
-    return {
-        "code": "DEPENDENCY_FAILED",
-        "message": message,
-        "hint": "Mend that job first, then retry this one.",
-    }
-
-
 def _has_checkpoint(record: JobRecord, attempt: int) -> bool:
     return any(event.HasField("checkpoint") for _, event in record.events(attempt, 0))
 
@@ -409,20 +400,3 @@ def _precondition(job: Job, words: str, reason: str) -> RpcError:
 
 def _verb_word(request: Request) -> str:
     return Parameter.Verb.Name(verb_of(request)).lower()
-
-
-_CANCELLED = {
-    "code": "CANCELLED",
-    "message": "cancelled as asked",
-    "hint": "Retry it to go on from its last checkpoint.",
-}
-_OVERDUE = {
-    "code": "DEADLINE",
-    "message": "the deadline passed",
-    "hint": "Retry it with a later deadline or none.",
-}
-_HOST_DIED = {
-    "code": "CRASHED",
-    "message": "the service ended while the job ran",
-    "hint": "It goes on from its last checkpoint.",
-}

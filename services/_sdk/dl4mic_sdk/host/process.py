@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs one worker process and says how it ended."""
+"""Runs one worker process, and ends all of its processes with it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Optional
 
-from dl4mic_sdk.job_folder import LOG_FILE, read_fault
+from dl4mic_sdk.job_folder import LOG_FILE
 
 EXIT_STOPPED = 4
 """Of a worker that was asked to stop and has put its work into a resumable state."""
@@ -56,21 +56,3 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-
-
-def fault_of(attempt_folder: Path, status: int) -> Dict[str, Any]:
-    """Say why a worker failed, in the JSON form of the contract's JobError."""
-    fault = read_fault(attempt_folder)
-    if fault is not None:
-        return fault
-    if status < 0:
-        name = signal.Signals(-status).name
-        message = "the worker was ended by {} ({})".format(
-            name, signal.strsignal(-status) if _HAS_STRSIGNAL else -status
-        )
-    else:
-        message = "the worker ended with status {} and gave no reason".format(status)
-    return {"code": "CRASHED", "message": message, "hint": "The job's log may say more."}
-
-
-_HAS_STRSIGNAL = hasattr(signal, "strsignal")
