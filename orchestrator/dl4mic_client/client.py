@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -286,19 +287,15 @@ class Client:
             labels=labels or {},
             page_size=min(limit or 0, 1000),
         )
-        found: list[Job] = []
-        for page in self._connection.pages(self._connection.jobs.ListJobs, request):
-            found += [self._job(each) for each in page.jobs]
-            if limit is not None and len(found) >= limit:
-                break
-        return found[:limit]
+        found = self._connection.listed(self._connection.jobs.ListJobs, request, "jobs")
+        return [self._job(each) for each in islice(found, limit)]
 
     def networks(self) -> list[network_pb2.Network]:
         """Return the networks of the server; of a lone service, the one it can name unasked."""
         request = catalog_pb2.ListNetworksRequest()
         try:
-            listed = self._connection.pages(self._connection.catalog.ListNetworks, request)
-            return [network for page in listed for network in page.networks]
+            method = self._connection.catalog.ListNetworks
+            return list(self._connection.listed(method, request, "networks"))
         except Unsupported:
             return [self.network()]
 
@@ -314,22 +311,22 @@ class Client:
     def nodes(self) -> list[catalog_pb2.Node]:
         """Return what jobs run on."""
         request = catalog_pb2.ListNodesRequest()
-        listed = self._connection.pages(self._connection.catalog.ListNodes, request)
-        return [node for page in listed for node in page.nodes]
+        method = self._connection.catalog.ListNodes
+        return list(self._connection.listed(method, request, "nodes"))
 
     def instances(self) -> list[catalog_pb2.Instance]:
         """Return the services that run now."""
         request = catalog_pb2.ListInstancesRequest()
-        listed = self._connection.pages(self._connection.catalog.ListInstances, request)
-        return [instance for page in listed for instance in page.instances]
+        method = self._connection.catalog.ListInstances
+        return list(self._connection.listed(method, request, "instances"))
 
     def models(
         self, *, name: str = "", network: str = "", project: str = ""
     ) -> list[model_pb2.Model]:
         """Return the versions of models, by name, newest first; each filter narrows the list."""
         request = model_pb2.ListModelsRequest(name=name, network=network, project=project)
-        listed = self._connection.pages(self._connection.models.ListModels, request)
-        return [model for page in listed for model in page.models]
+        method = self._connection.models.ListModels
+        return list(self._connection.listed(method, request, "models"))
 
     def model(self, name: str) -> model_pb2.Model:
         """Return one version of a model: "NAME" (the latest), "NAME:VERSION" or "NAME:ALIAS"."""

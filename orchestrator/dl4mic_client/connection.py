@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
@@ -73,17 +73,16 @@ class Connection:
         with self.translated():
             return method(request, timeout=timeout_seconds, wait_for_ready=True)
 
-    def pages(
-        self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request
-    ) -> Iterator[Response]:
-        """Call a method that lists, page by page; errors as in `call`."""
+    def listed(
+        self, method: grpc.UnaryUnaryMultiCallable[Request, Any], request: Request, field: str
+    ) -> Iterator[Any]:
+        """Call a method that lists, and yield what `field` of each page holds; errors as in `call`."""
         while True:
             page = self.call(method, request)
-            yield page
-            token = page.next_page_token  # type: ignore[attr-defined]  # every list has one
-            if not token:
+            yield from getattr(page, field)
+            if not page.next_page_token:
                 return
-            request.page_token = token  # type: ignore[attr-defined]
+            request.page_token = page.next_page_token  # type: ignore[attr-defined]  # all have one
 
     def stream(
         self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request

@@ -153,8 +153,7 @@ def entries(
     """List the files below a location; nothing where there is no such place."""
     request = data_pb2.ListDataRequest(location=location, with_sha256=with_sha256)
     try:
-        for page in connection.pages(connection.data.ListData, request):
-            yield from page.entries
+        yield from connection.listed(connection.data.ListData, request, "entries")
     except NotFound:
         return
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from dl4mic.check import NAME
 from dl4mic.locations import Locations
 from dl4mic.manifest import ManifestError, Service, read_service
 from dl4mic.server import Listening, listen, socket_path
@@ -75,9 +76,7 @@ class App:
         self.metrics = Metrics(self.store)
         self.callers = Callers(self.metrics.called)
         self._registry = Registry(self.store.models, BentoContent(settings.models))
-        self._locations = Locations(
-            settings.roots, settings.uploads, lambda job_id: settings.jobs / job_id / ARTIFACTS
-        )
+        self._locations = Locations(settings.roots, settings.uploads, self._artifacts_of)
         self._environments = Environments(
             settings.environments, settings.sources, find_uv(), settings.environment
         )
@@ -140,6 +139,11 @@ class App:
         if path:
             Path(path).unlink(missing_ok=True)
         self._lock.close()
+
+    def _artifacts_of(self, job_id: str) -> Path:
+        if not NAME.fullmatch(job_id):
+            raise KeyError(job_id)
+        return self._settings.jobs / job_id / ARTIFACTS
 
     def _make_reconciler(self) -> Reconciler:
         settings = self._settings

@@ -218,8 +218,7 @@ class Attempts:
         except BriefingError as error:
             return error.error
         except UnavailableError as error:
-            code: JobError.Code = JobError.Code.Value(error.code)
-            return JobError(code=code, message=error.message, hint=error.hint)
+            return JobError(code=error.code, message=error.message, hint=error.hint)
         except StoppedError as error:
             return JobError(
                 code=JobError.UNRESPONSIVE,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
@@ -144,6 +145,7 @@ class Callers(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
 
     def __init__(self, called: Callable[[str, float], None]) -> None:
         self._called = called
+        self._lock = threading.Lock()
         self._active = 0
         self.last_call = time.monotonic()
 
@@ -188,10 +190,12 @@ class Callers(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
         return call
 
     def _begin(self) -> float:
-        self._active += 1
+        with self._lock:
+            self._active += 1
         return time.monotonic()
 
     def _end(self, method: str, began: float) -> None:
-        self._active -= 1
+        with self._lock:
+            self._active -= 1
         self.last_call = time.monotonic()
         self._called(method, self.last_call - began)

@@ -93,7 +93,7 @@ class StarDist(Network):
         overruled = architecture.differences(config, task.parameters)
         if overruled:
             ctx.warning(
-                "parameters_of_parent",
+                "PARAMETERS_OF_PARENT",
                 f"the structure of {task.parent.name} was kept, whatever was asked for: {', '.join(overruled)}",
             )
         patch = architecture.patch_shape(task.parameters, architecture.divisor_of(config), smallest)

@@ -102,7 +102,7 @@ def choose_thresholds(
         truths.append(fill_label_holes(item.read_target().pixels.astype(np.int32)))
         proposals.append(_propose(model, normalisation.apply(item.read_source().pixels)))
     if not any(each[0].size for each in proposals):
-        ctx.warning("no_objects_proposed", "no object was found in the validation images")
+        ctx.warning("NO_OBJECTS_PROPOSED", "no object was found in the validation images")
         return Thresholds()
     return _search(model, truths, proposals, ctx)
 

@@ -75,10 +75,14 @@ def _ask(session: Session, job: Job) -> None:
 
 
 def _wants_cancel(job: Job) -> bool:
-    question = f"\nJob {job.id}: cancel it, or leave it running?"
-    choices = click.Choice(["cancel", "leave"])
+    question = f"\nJob {job.id}: cancel it, or leave it running? (cancel/leave) [leave] "
     try:
-        return bool(click.prompt(question, type=choices, default="leave", err=True) == "cancel")
-    except click.Abort:  # a second Ctrl-C
+        while True:
+            click.echo(question, err=True, nl=False)
+            # Not click.prompt: readline may miss a Ctrl-C or an answer that comes at once.
+            answer = sys.stdin.readline().strip().lower()
+            if any(word.startswith(answer) for word in ("leave", "cancel")):
+                return answer.startswith("c")
+    except KeyboardInterrupt:  # a second one
         click.echo(err=True)
         return False

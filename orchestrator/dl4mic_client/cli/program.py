@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ class Session:
     @cached_property
     def client(self) -> Client:
         """The client, connected at first use."""
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its notes would break up the bar
         from dl4mic_client.client import connect  # gRPC: a help text must not wait for it
 
         return connect(self.server or None)
@@ -65,9 +66,16 @@ class Program(Group):
 
     group_class = Group
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params += [_server_option(), _json_option()]
+
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        """Begin a run with a session of its own."""
+        return super().make_context(*arguments, obj=Session(), **settings)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
-        ctx.obj = Session()
         try:
             return super().invoke(ctx)
         except ClientError as error:
@@ -99,11 +107,11 @@ def _json_option() -> click.Option:
 
 def _set_server(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
     if value:
-        ctx.find_root().obj.server = value
+        ctx.ensure_object(Session).server = value
 
 
 def _set_json(ctx: click.Context, option: click.Parameter, value: bool) -> None:
-    ctx.find_root().obj.as_json = ctx.find_root().obj.as_json or value
+    ctx.ensure_object(Session).as_json |= value
 
 
 def _print_version(ctx: click.Context, option: click.Parameter, value: bool) -> None:
@@ -144,7 +152,5 @@ def program() -> None:
     """  # noqa: D301  # click reads the real character: keep these lines as they are
 
 
-Action = Callable[..., None]
-"""The function behind a command: takes the `Session` first, then the command's own values."""
-
 pass_session = click.make_pass_decorator(Session)
+"""Gives a command's function the `Session` as its first argument."""

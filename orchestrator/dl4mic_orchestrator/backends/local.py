@@ -22,8 +22,8 @@ from dl4mic_orchestrator.backends.base import (
 from dl4mic_orchestrator.backends.processes import ProcessRef
 from dl4mic_orchestrator.records import Capacity, Gpu, Grant
 
-_WARM_IDLE_SECONDS = 24 * 3600.0
-"""A warm instance is ended by us; by itself only if we never come back."""
+_WARM_IDLE_SECONDS = 3600.0
+"""We end a warm instance much earlier; should we never come back, it lets go of its model by itself."""
 
 
 class Environments(Protocol):

@@ -33,6 +33,7 @@ NOT_DEFINED = "n/a"
 """Stands for a number that is not defined."""
 
 _CELL_GAP = 0.06
+_MAGNIFIED = 16
 _BODY = 9.0
 _SMALL = 7.5
 _INK, _GREY, _RULE, _SHADE = "#1a1a1a", "#666666", "#bbbbbb", "#f3f3f3"
@@ -46,9 +47,10 @@ Drawer = Callable[[Any], None]
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Width in inches of a line set in the document's font at `size` points."""
     font = get_font(findfont(FontProperties(weight="bold" if bold else "normal")))
-    font.set_size(size, 72)
+    # At a large size, since at a small one the widths of letters are rounded to whole pixels.
+    font.set_size(size * _MAGNIFIED, 72)
     font.set_text(text, 0.0)
-    width: float = font.get_width_height()[0] / 64 * _POINT
+    width: float = font.get_width_height()[0] / 64 / _MAGNIFIED * _POINT
     return width
 
 
@@ -86,9 +88,12 @@ def _words(text: str, width: float, size: float, bold: bool) -> Iterator[str]:
 
 def _longest_start(word: str, width: float, size: float, bold: bool) -> int:
     """Number of letters that fit into a line."""
-    fitting = range(1, len(word))
-    cut = max((each for each in fitting if text_width(word[:each], size, bold) <= width), default=1)
-    signs = [each for each in range(cut // 2, cut) if word[each] in "_-/.:"]
+    cut, too_long = 1, len(word)
+    while too_long - cut > 1:
+        middle = (cut + too_long) // 2
+        fits = text_width(word[:middle], size, bold) <= width
+        cut, too_long = (middle, too_long) if fits else (cut, middle)
+    signs = [each for each in range(cut // 3, cut) if word[each] in "_-/.:"]
     return signs[-1] + 1 if signs else cut
 
 
@@ -151,8 +156,9 @@ class Document:
     def bullets(self, texts: Sequence[str]) -> None:
         """Set a list."""
         for text in texts:
-            first = self._lines(wrapped(text, WIDTH - 0.18, _BODY), _BODY, left=0.18)
-            self._put(0.04, first, "\u2022", _BODY)
+            self._need(_height(1, _BODY))
+            self._put(0.04, self._y - _height(1, _BODY), "\u2022", _BODY)
+            self._lines(wrapped(text, WIDTH - 0.18, _BODY), _BODY, left=0.18)
         self._skip(0.06)
 
     def notice(self, title: str, text: str) -> None:
@@ -202,12 +208,12 @@ class Document:
 
     def panel(self, panel: Panel, columns: int, caption: str = "", scale: float = 1.0) -> None:
         """Set pictures side by side, `scale` times as wide as the text, below their caption."""
-        most = PAGE_HEIGHT - 2 * MARGIN - 0.4
-        width = WIDTH * scale
-        width *= min(1.0, most / panel.height(width, columns))
-        height = panel.height(width, columns)
         lines = wrapped(caption, WIDTH, _BODY, bold=True) if caption else []
-        self._need(height + _height(len(lines), _BODY) + 0.1)
+        around = _height(len(lines), _BODY) + 0.14
+        most = PAGE_HEIGHT - 2 * MARGIN - around
+        width = min(WIDTH * scale, panel.widest(most, columns))
+        height = panel.height(width, columns)
+        self._need(height + around)
         self._lines(lines, _BODY, weight="bold")
         self._skip(0.04)
         panel.draw(self._page, MARGIN, self._y, width, columns)
@@ -242,15 +248,11 @@ class Document:
     def _skip(self, height: float) -> None:
         self._y -= height
 
-    def _lines(self, lines: Sequence[str], size: float, left: float = 0.0, **style: Any) -> float:
-        """Set lines one below the other; return where the first one stands."""
-        first = None
+    def _lines(self, lines: Sequence[str], size: float, left: float = 0.0, **style: Any) -> None:
         for line in lines:
             self._need(_height(1, size))
             self._skip(_height(1, size))
-            first = self._y if first is None else first
             self._put(left, self._y, line, size, **style)
-        return self._y if first is None else first
 
     def _put(self, left: float, y: float, text: str, size: float, **style: Any) -> None:
         x = (MARGIN + left) / PAGE_WIDTH

@@ -28,7 +28,9 @@ class Prefetch(Generic[Made]):
         How many make things at once.
     """
 
-    def __init__(self, make: Callable[[int], Made], start: int, stop: int, threads: int = 1) -> None:
+    def __init__(
+        self, make: Callable[[int], Made], start: int, stop: int, threads: int = 1
+    ) -> None:
         self._make = make
         self._numbers = iter(range(start, stop))
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="prefetch")

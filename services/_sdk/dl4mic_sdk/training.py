@@ -235,7 +235,9 @@ def learning_rate_of(folder: Path, which: str) -> Optional[float]:
 
 
 class _Loop:
-    def __init__(self, learner: Learner[Any], schedule: Schedule, folder: Path, ctx: Context) -> None:
+    def __init__(
+        self, learner: Learner[Any], schedule: Schedule, folder: Path, ctx: Context
+    ) -> None:
         self.progress = _Progress()
         self._learner = learner
         self._schedule = schedule
@@ -265,7 +267,9 @@ class _Loop:
             self.progress = _Progress(**json.loads(text))
             for weights in checkpoint.glob("weights_*"):
                 _link(weights, self._folder / weights.name)
-            self._ctx.log.info("going on after epoch %d, step %d", self.progress.epoch, self.progress.step)
+            self._ctx.log.info(
+                "going on after epoch %d, step %d", self.progress.epoch, self.progress.step
+            )
         self._steps_at_start = self._steps_done
         self._write_history()
 
@@ -315,7 +319,12 @@ class _Loop:
     def _end_epoch(self, seconds: float) -> None:
         row = self._row(seconds)
         progress = self.progress
-        progress.epoch, progress.step, progress.sums, progress.epoch_seconds = progress.epoch + 1, 0, {}, 0.0
+        progress.epoch, progress.step, progress.sums, progress.epoch_seconds = (
+            progress.epoch + 1,
+            0,
+            {},
+            0.0,
+        )
         progress.rows.append(row)
         self._append_history(row)
         for name, value in row.items():
@@ -432,4 +441,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(str(source), str(target))
     except OSError:
         shutil.copyfile(str(source), str(target))
-

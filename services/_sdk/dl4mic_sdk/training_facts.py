@@ -100,8 +100,15 @@ class TrainingFacts:
         value = self.record["parameters"][name]
         origin = self._origin(name)
         if value is None:
-            value, origin = self.choices.get(name), "network"
+            value, origin = self._chosen().get(name), "network"
         return Setting(name, value, meaning.get("unit", ""), origin, meaning.get("help", ""))
+
+    def _chosen(self) -> Dict[str, Any]:
+        """Return what the SDK chose and what shows in the loss record, then what the network noted."""
+        chosen: Dict[str, Any] = {"split": self.record["split"].get("mode")}
+        if self.history and "learning_rate" in self.history[0]:
+            chosen["learning_rate"] = self.history[0]["learning_rate"]
+        return dict(chosen, **self.choices)
 
     def _origin(self, name: str) -> str:
         if name in self.record.get("given", ()):

@@ -14,7 +14,7 @@ import dl4mic_client
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from scripted_server import ScriptedServer  # noqa: E402  # lies beside this file
+from scripted_server import ScriptedServer  # lies beside this file
 
 
 @pytest.fixture(autouse=True)

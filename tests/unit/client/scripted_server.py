@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,9 +105,13 @@ class ScriptedServer:
         Content by location.
     unfinished
         What has arrived of uploads that are not whole.
+    damage
+        What is sent does not fit its checksum or shape.
+    hold
+        Watchers wait for the end of the job, as they do at a real server.
     """
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, *, alone: bool = False) -> None:
         self.requests: list[check.Request] = []
         self.script = [state("PENDING"), state("RUNNING"), progress(10), state("SUCCEEDED")]
         self.cuts: list[int] = []
@@ -119,19 +124,23 @@ class ScriptedServer:
         self.models: dict[str, model_pb2.Model] = {}
         self.log = ""
         self.damage = False
+        self.hold = False
+        self.stopping = threading.Event()
         servicers = {
             network_pb2_grpc.add_NetworkServiceServicer_to_server: _Networks(self),
             job_pb2_grpc.add_JobServiceServicer_to_server: _Jobs(self),
             data_pb2_grpc.add_DataServiceServicer_to_server: _Data(self),
-            model_pb2_grpc.add_ModelServiceServicer_to_server: _Models(self),
-            catalog_pb2_grpc.add_CatalogServiceServicer_to_server: _Catalog(),
         }
+        if not alone:
+            servicers[model_pb2_grpc.add_ModelServiceServicer_to_server] = _Models(self)
+            servicers[catalog_pb2_grpc.add_CatalogServiceServicer_to_server] = _Catalog()
         self._near = server.listen(f"unix://{socket}", servicers, workers=8)
         self._far = server.listen("localhost:0", servicers, workers=8)
         self.unix, self.tcp = self._near.address, self._far.address
 
     def stop(self) -> None:
         """Stop serving."""
+        self.stopping.set()
         self._near.server.stop(None)
         self._far.server.stop(None)
 
@@ -230,6 +239,15 @@ class _Jobs(job_pb2_grpc.JobServiceServicer):
             if sent == cut:
                 raise CUT
             yield event
+        yield from self._later(request.job_id, len(self._scripted.events[request.job_id]))
+
+    def _later(self, job_id: str, seen: int) -> Iterator[job_pb2.JobEvent]:
+        job, events = self._scripted.jobs[job_id], self._scripted.events[job_id]
+        while self._scripted.hold and not self._scripted.stopping.wait(0.02):
+            yield from events[seen:]
+            seen = len(events)
+            if fold.has_ended(job):
+                return
 
     def ReadLog(self, request, context):
         text = self._scripted.log[request.offset : request.offset + 4]

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 import pytest
+
 from dl4mic_sdk import training
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
@@ -70,7 +71,11 @@ class LinearLearner(Learner[Any]):
 
     def load_state(self, folder: Path) -> None:
         state = np.load(folder / "state.npz")
-        self.weights, self.momentum, self.rate = state["weights"], state["momentum"], float(state["rate"])
+        self.weights, self.momentum, self.rate = (
+            state["weights"],
+            state["momentum"],
+            float(state["rate"]),
+        )
 
 
 class Attempt:
@@ -169,7 +174,9 @@ def _assert_same(rows: Any, second: Attempt, undisturbed: Any, whole: Attempt) -
         np.testing.assert_array_equal(np.load(second.model / name), np.load(whole.model / name))
 
 
-def test_keeps_the_best_weights_though_they_were_made_before_the_interruption(tmp_path: Path) -> None:
+def test_keeps_the_best_weights_though_they_were_made_before_the_interruption(
+    tmp_path: Path,
+) -> None:
     first = Attempt(tmp_path / "job", 1)
     learner = LinearLearner()
     learner.validation_losses = [1.0, 2.0, 3.0]
@@ -223,7 +230,9 @@ def test_learning_rate_falls_on_a_plateau(attempt: Attempt) -> None:
     schedule = Schedule(6, 1, 4, reduce_patience=2, reduce_factor=0.5, minimum_learning_rate=0.02)
     rows = train(learner, schedule, attempt.model, attempt.ctx)
     assert [row["learning_rate"] for row in rows] == [0.05, 0.05, 0.05, 0.025, 0.025, 0.025]
-    assert learner.learning_rate == 0.02, "halved again after the sixth epoch, but not below the minimum"
+    assert learner.learning_rate == 0.02, (
+        "halved again after the sixth epoch, but not below the minimum"
+    )
 
 
 def test_keeps_weights_of_some_epochs_under_a_limit(attempt: Attempt) -> None:

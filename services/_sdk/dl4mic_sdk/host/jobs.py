@@ -367,7 +367,7 @@ class Jobs:
 
     def _fail(self, record: JobRecord, attempt: int, error: Mapping[str, Any]) -> None:
         """End the attempt, and begin another one where the contract's table says so."""
-        failures = [*record.failures(), (error, _has_checkpoint(record, attempt))]
+        failures = [*record.failures(), (error, record.has_checkpoint(attempt))]
         table = [
             retry.Failure(JobError.Code.Value(each["code"]), progress)
             for each, progress in failures
@@ -387,10 +387,6 @@ class Jobs:
 
     def _end(self, record: JobRecord, attempt: int, state: str, error: Mapping[str, Any]) -> None:
         record.change_state(attempt, state, error=dict(error))
-
-
-def _has_checkpoint(record: JobRecord, attempt: int) -> bool:
-    return any(event.HasField("checkpoint") for _, event in record.events(attempt, 0))
 
 
 def _precondition(job: Job, words: str, reason: str) -> RpcError:

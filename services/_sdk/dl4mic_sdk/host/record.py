@@ -81,6 +81,10 @@ class JobRecord:
         events.append("state", dict(more, state=state))
         events.close()
 
+    def has_checkpoint(self, attempt: int) -> bool:
+        """Whether an attempt left something to go on from."""
+        return any("checkpoint" in event for _, event in read_events(self.folder.attempt(attempt)))
+
     def failures(self) -> List[Tuple[Mapping[str, Any], bool]]:
         """Return (JobError in JSON, whether it left progress) of the attempts that failed since a retry by hand."""
         found: List[Tuple[Mapping[str, Any], bool]] = []

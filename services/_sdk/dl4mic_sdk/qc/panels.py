@@ -56,6 +56,11 @@ class Panel:
         legend = LEGEND_HEIGHT * (bool(self.legend) + bool(self.note))
         return rows * (self._tile_height(width, columns) + TITLE_HEIGHT + TILE_GAP) + legend
 
+    def widest(self, height: float, columns: int) -> float:
+        """Width in inches at which the panel is this high; its height grows evenly with its width."""
+        at_zero, at_one = (self.height(width, columns) for width in (0.0, 1.0))
+        return (height - at_zero) / (at_one - at_zero)
+
     def _tile_height(self, width: float, columns: int) -> float:
         rows, pixels = self.tiles[0].pixels.shape[:2]
         tile_width = (width - TILE_GAP * (columns - 1)) / columns

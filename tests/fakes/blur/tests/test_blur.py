@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.worker import import_network
-from pathlib import Path
 
 network = import_network(Path(__file__).resolve().parents[1])
 
