@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A training step through the service against one of the bare library, with the same settings and data."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import service_side
+from dl4mic_sdk.prefetch import Prefetch
+from service_side import Measured
+
+EPOCHS, STEPS = 2, 40
+WARM_UP = 5
+"""Steps before the first that counts: the call is compiled, queues fill."""
+
+Stamp = tuple[float, float]
+
+
+def main(network: str) -> None:
+    """Measure and print."""
+    bare = service_side.bare_library(network)
+    train = service_side.example_of(network) / "train"
+    chosen = service_side.parameters(network, "train", epochs=EPOCHS, steps_per_epoch=STEPS)
+    plugin = service_side.open_network(network, chosen)
+    with tempfile.TemporaryDirectory() as folder:
+        models: list[Path] = []
+
+        def ours() -> Measured:
+            ctx = service_side.context(Path(tempfile.mkdtemp(dir=folder)))
+            data = (train / "source", train / "target")
+            task = service_side.train_task(network, *data, chosen, ctx)
+            models.append(task.model)
+            return step_of(stamps_of(lambda: plugin.train(task, ctx)))
+
+        def theirs() -> Measured:
+            config = models[-1] / "config.json"
+            return step_of(bare.train(train / "source", train / "target", chosen, config))
+
+        service_side.report(service_side.interleaved(ours, theirs))
+
+
+def stamps_of(run: Callable[[], None]) -> Sequence[Stamp]:
+    """Return when the training loop asked for each batch; validation has `Prefetch` objects of its own."""
+    stamps: dict[int, list[Stamp]] = {}
+    original = Prefetch.__next__
+
+    def timed(self: Prefetch[Any]) -> Any:
+        stamps.setdefault(id(self), []).append((time.perf_counter(), time.process_time()))
+        return original(self)
+
+    with patch.object(Prefetch, "__next__", timed):
+        run()
+    return max(stamps.values(), key=len)
+
+
+def step_of(stamps: Sequence[Stamp]) -> Measured:
+    """Return the mean step, those left out between which an epoch ends."""
+    ends = [number for number in range(WARM_UP, len(stamps)) if number % STEPS]
+    walls = [stamps[number][0] - stamps[number - 1][0] for number in ends]
+    cpus = [stamps[number][1] - stamps[number - 1][1] for number in ends]
+    return Measured(statistics.fmean(walls), statistics.fmean(cpus))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
