@@ -19,6 +19,7 @@ from dl4mic.manifest import read_service
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import environments
+from servers import SERVICE_PYTHON
 
 ROOT = Path(__file__).resolve().parents[1]
 SDK_LOCK = ROOT / "services" / "_sdk" / "requirements.txt"
@@ -38,11 +39,11 @@ class Part:
     skipped: list[str] = field(default_factory=list)
 
 
-def pytest(name: str, python: Path, *arguments: str) -> Part:
+def pytest(name: str, python: Path, *arguments: str, **variables: str) -> Part:
     """Run pytest with an interpreter, show what it says, and count."""
     print(f"\n=== {name}", flush=True)
     command = [str(python), "-m", "pytest", *arguments]
-    environment = dict(os.environ)
+    environment = {**os.environ, **variables}
     if str(python) != sys.executable:
         environment["PYTHONPATH"] = environments.source_path()
     return _run(Part(name), command, environment)
@@ -99,8 +100,8 @@ def parts() -> list[Part]:
         )
     ]
     done.append(pytest("integration", here, "tests/integration"))
-    for version in SDK_PYTHONS:
-        done.append(_sdk_under(version))
+    done += [_sdk_under(version) for version in SDK_PYTHONS]
+    done.append(_service_under(SDK_PYTHONS[0]))
     for manifest in sorted(
         [*ROOT.glob("tests/fakes/*/service.yaml"), *ROOT.glob("services/*/service.yaml")]
     ):
@@ -116,6 +117,17 @@ def _sdk_under(version: str) -> Part:
     except environments.MissingPython as reason:
         return missing(name, reason)
     return pytest(name, python, "tests/unit/sdk", "tests/unit/proto")
+
+
+def _service_under(version: str) -> Part:
+    """Run the contract suite against a service whose host and worker are an old Python's."""
+    name = f"contract, the service under Python {version}"
+    try:
+        python = environments.make(SDK_LOCK, version)
+    except environments.MissingPython as reason:
+        return missing(name, reason)
+    variables = {SERVICE_PYTHON: str(python), "PYTHONPATH": environments.source_path()}
+    return pytest(name, Path(sys.executable), "tests/contract", "-k", "service", **variables)
 
 
 def _service(folder: Path) -> Part:

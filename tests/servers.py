@@ -23,6 +23,9 @@ from dl4mic.v1.request_pb2 import JobOptions, TrainRequest
 
 ROOT = Path(__file__).resolve().parents[1]
 FAKES = ROOT / "tests" / "fakes"
+SERVICE_PYTHON = "SERVICE_PYTHON"
+"""Variable that names the interpreter of a service by itself, where that is not ours."""
+
 ENVIRONMENTS = ROOT / "build" / "test-environments"
 
 
@@ -95,8 +98,9 @@ def write_spots(folder: Path, count: int, seed: int, size: int = 48) -> None:
 
 
 def serve_service(folder: Path, address: str, data: Path) -> list[str]:
+    python = os.environ.get(SERVICE_PYTHON, sys.executable)
     return [
-        sys.executable, "-m", "dl4mic_sdk", "serve", str(FAKES / "blur"),
+        python, "-m", "dl4mic_sdk", "serve", str(FAKES / "blur"),
         "--listen", address, "--jobs", str(folder / "jobs"), "--root", f"lab={data}",
     ]  # fmt: skip
 
