@@ -102,7 +102,7 @@ def save_png(panel: Panel, path: Path) -> None:
     figure = Figure(figsize=size, facecolor="white")
     FigureCanvasAgg(figure)
     panel.draw(figure, _MARGIN, size[1] - _MARGIN, width, columns)
-    figure.savefig(str(path), dpi=_PNG_DPI, format="png")
+    figure.savefig(str(path), dpi=_PNG_DPI, format="png", pil_kwargs={"compress_level": 4})
 
 
 def plain_text(text: str) -> str:

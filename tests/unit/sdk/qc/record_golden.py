@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Record golden.json: label images and what stardist 0.9.2 and a dense computation make of them.
+"""Record golden.json: label images and what StarDist 0.9.2 and a dense computation make of them.
 
-Run by hand where stardist 0.9.2 is installed (TensorFlow is not needed): ``python record_golden.py
-> golden.json``.
+Run by hand where that library is installed (TensorFlow is not needed), with the name of its module
+of matching: ``python record_golden.py LIBRARY.matching > golden.json``.
 """
 
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import sys
 import zlib
@@ -15,7 +16,6 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 from skimage.measure import label
-from stardist.matching import matching, matching_dataset
 
 THRESHOLDS = [0.1, 0.3] + [step / 20 for step in range(10, 20)] + [1.0]
 
@@ -100,7 +100,8 @@ def plain(result: Any) -> Dict[str, float]:
     return {key: float("{:.10g}".format(value)) for key, value in found.items()}
 
 
-def main() -> None:
+def main(library: str) -> None:
+    reference = importlib.import_module(library)
     drawn = list(cases())
     images = [
         {
@@ -108,16 +109,18 @@ def main() -> None:
             "shape": true.shape,
             "true": packed(true),
             "pred": packed(pred),
-            "reference": [plain(each) for each in matching(true, pred, THRESHOLDS)],
+            "reference": [plain(each) for each in reference.matching(true, pred, THRESHOLDS)],
             "dense": dense(true, pred),
         }
         for name, true, pred in drawn
     ]
     both = [[true for _, true, _ in drawn], [pred for _, _, pred in drawn]]
-    pooled = matching_dataset(*both, thresh=THRESHOLDS, show_progress=False)
-    by_image = matching_dataset(*both, thresh=THRESHOLDS, show_progress=False, by_image=True)
+    pooled = reference.matching_dataset(*both, thresh=THRESHOLDS, show_progress=False)
+    by_image = reference.matching_dataset(
+        *both, thresh=THRESHOLDS, show_progress=False, by_image=True
+    )
     golden = {
-        "recorded_with": "stardist 0.9.2",
+        "recorded_with": "StarDist 0.9.2",
         "images": images,
         "pooled": [plain(each) for each in pooled],
         "by_image": [plain(each) for each in by_image],
@@ -127,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
