@@ -278,7 +278,7 @@ class Document:
             cells, height = layout.broken(columns, bold=True)
             self._need(height + 0.4)
             self._table_row(cells, layout, height, weight="bold")
-        self._rule(self._y)
+            self._rule(self._y)
 
     def _table_row(
         self, cells: Sequence[List[str]], layout: _Layout, height: float, **style: Any
