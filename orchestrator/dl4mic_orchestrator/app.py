@@ -102,7 +102,8 @@ class App:
     def start(self) -> str:
         """Serve, and return the address."""
         if self._settings.metrics_port is not None:
-            log.info("metrics on port %d", self.metrics.serve(self._settings.metrics_port))
+            port = self.metrics.serve(self._settings.metrics_port)
+            log.info("metrics are served", extra={"port": port})
         open_jobs = {job.id for job in self.store.jobs.open_jobs()}
         self._registry.sweep(open_jobs)
         threading.Thread(target=self.reconciler.run, name="reconcile", daemon=True).start()

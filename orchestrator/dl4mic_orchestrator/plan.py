@@ -267,12 +267,13 @@ def _place(ready: Sequence[Job], snapshot: Snapshot) -> Iterator[Decision]:
         if not job.prepared:
             continue
         request = _request(job.device, snapshot.needs[job.network], snapshot.capacity)
-        grant = free.take(request)
+        never = _why_never(request, snapshot.capacity)
+        grant = None if never else free.take(request)
         if grant is not None:
             yield Launch(job.id, grant)
         else:
-            yield Wait(job.id, _why_no_place(request, snapshot.capacity, ahead), ahead)
-            ahead += 1
+            yield Wait(job.id, never or _why_not_now(request, ahead), ahead)
+            ahead += not never
     yield from _evict(snapshot, free.lacking)
 
 
@@ -298,12 +299,20 @@ def _helps(grant: Grant, lacking: Needs, capacity: Capacity) -> bool:
     )
 
 
-def _why_no_place(needs: Needs, capacity: Capacity, jobs_ahead: int) -> str:
-    if needs.gpu_use is GpuUse.NEEDED and not capacity.gpus:
+def _why_never(needs: Needs, capacity: Capacity) -> str:
+    """Say why this machine can never run it; such a job makes no claim that others would wait for."""
+    if needs.gpu_use is not GpuUse.NEEDED or any(needs.gpu.met_by(gpu) for gpu in capacity.gpus):
+        return ""
+    if not capacity.gpus:
         return "this machine has no GPU; cancel the job, or ask for the device auto or cpu"
-    if needs.gpu_use is GpuUse.NEEDED and not any(needs.gpu.met_by(gpu) for gpu in capacity.gpus):
-        gib = needs.gpu.memory_bytes / 2**30
-        return f"no GPU of this machine fits the network, which asks for {gib:g} GiB and a GPU that its framework knows"
+    gib = needs.gpu.memory_bytes / 2**30
+    return (
+        f"no GPU of this machine has the {gib:g} GiB and the compute capability that it needs; "
+        "cancel the job, or ask for the device auto or cpu"
+    )
+
+
+def _why_not_now(needs: Needs, jobs_ahead: int) -> str:
     lacks = "a GPU" if needs.gpu_use is GpuUse.NEEDED else "a place"
     ahead = f"; {jobs_ahead} job{'s' * (jobs_ahead != 1)} ahead" if jobs_ahead else ""
     return f"waits until {lacks} is free{ahead}"

@@ -87,9 +87,7 @@ def test_a_killed_host_is_replaced(new_orchestrator: New) -> None:
 
 
 @pytest.mark.parametrize("moment", ["renamed", "registered"])
-def test_a_publication_that_was_interrupted_is_finished(
-    new_orchestrator: New, moment: str
-) -> None:
+def test_a_publication_that_was_interrupted_is_finished(new_orchestrator: New, moment: str) -> None:
     """Take the store back to before the end, with the traces that a crash at that moment leaves."""
     orchestrator = new_orchestrator()
     orchestrator.train("a")
