@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 import grpc
 
@@ -24,6 +27,9 @@ _LONGEST_PAUSE_SECONDS = 5.0
 # A stream is opened anew this often, so that one whose other end vanished silently is noticed.
 _STRETCH_SECONDS = 120.0
 _LOG_PAUSE_SECONDS = 1.0
+_AWAKE_SECONDS = 0.5
+
+_Arrived = SimpleQueue["job_pb2.JobEvent | grpc.RpcError | None"]
 
 
 class Job:
@@ -121,15 +127,23 @@ class Job:
     def _stretch(self, after_sequence: int, seconds: float) -> Iterator[job_pb2.JobEvent]:
         request = job_pb2.WatchJobRequest(job_id=self.id, after_sequence=after_sequence)
         call = self._connection.jobs.WatchJob(request, timeout=seconds)
+        arrived: _Arrived = SimpleQueue()
+        # gRPC is read in a thread of its own: a Ctrl-C that meets it in its waiting can leave a lock
+        # taken for ever, and the job could not even be cancelled after it.
+        Thread(target=_pass_on, args=(call, arrived), name="watch", daemon=True).start()
         try:
-            yield from call
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-                return
-            self._connection.revive_after(error)
-            raise self._connection.translate(error) from None
+            while (each := _take(arrived)) is not None:
+                if isinstance(each, grpc.RpcError):
+                    self._raise_unless_time_is_up(each)
+                    return
+                yield each
         finally:
             call.cancel()
+
+    def _raise_unless_time_is_up(self, error: grpc.RpcError) -> None:
+        if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+            self._connection.revive_after(error)
+            raise self._connection.translate(error) from None
 
     def wait(self, timeout_seconds: float | None = None) -> Job:
         """Wait until the job has succeeded; returns the job itself.
@@ -227,6 +241,22 @@ class Job:
     def read(self, path: str) -> bytes:
         """Return the content of one small published file, e.g. ``"qc.json"``."""
         return transfer.read(self._connection, f"job:{self.id}/{path}")
+
+
+def _pass_on(call: Iterable[job_pb2.JobEvent], arrived: _Arrived) -> None:
+    try:
+        for event in call:
+            arrived.put(event)
+        arrived.put(None)
+    except grpc.RpcError as error:
+        arrived.put(error)
+
+
+def _take(arrived: _Arrived) -> job_pb2.JobEvent | grpc.RpcError | None:
+    while True:
+        with suppress(Empty):
+            # Awake now and then: Python may sleep through a Ctrl-C that meets it falling asleep.
+            return arrived.get(timeout=_AWAKE_SECONDS)
 
 
 class _Line:

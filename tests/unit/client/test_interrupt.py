@@ -6,9 +6,9 @@ from __future__ import annotations
 import errno
 import os
 import pty
+import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from scripted_server import ScriptedServer, progress, state
 from dl4mic_client.cli.exit_codes import ExitCode
 
 CTRL_C = b"\x03"
+PATIENCE_SECONDS = 20
 # Not by preexec_fn: this process has gRPC's threads, and must not fork.
 AT_A_TERMINAL = """
 import fcntl, sys, termios
@@ -48,16 +49,13 @@ class Terminal:
         os.write(self._here, keys)
 
     def read_until(self, text: str) -> None:
-        deadline = time.monotonic() + 20
         while text not in self.screen:
-            assert time.monotonic() < deadline, self.screen
-            if not self._read():
-                raise AssertionError(f"{text!r} never came:\n{self.screen}")
+            assert self._read(), f"{text!r} never came:\n{self.screen}"
 
     def end(self) -> int:
         while self._read():
             pass
-        return self._process.wait(20)
+        return self._process.wait(PATIENCE_SECONDS)
 
     def close(self) -> None:
         self._process.kill()
@@ -65,6 +63,8 @@ class Terminal:
         os.close(self._here)
 
     def _read(self) -> bool:
+        ready, _, _ = select.select([self._here], [], [], PATIENCE_SECONDS)
+        assert ready, f"nothing more came:\n{self.screen}"
         try:
             read = os.read(self._here, 4096)
         except OSError as error:
