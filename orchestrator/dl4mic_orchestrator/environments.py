@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
@@ -133,8 +134,16 @@ class Environments:
             str(partial),
         )
         target = ("--python", str(partial / "bin" / "python"))
-        self._run(progress, "pip", "sync", *target, "--require-hashes", str(recipe.lock))
-        # Bytecode is compiled once, over all; without it every start would compile for itself.
+        # Bytecode is compiled once, here: an interpreter that may not write it would compile at every start.
+        self._run(
+            progress,
+            "pip",
+            "sync",
+            *target,
+            "--require-hashes",
+            "--compile-bytecode",
+            str(recipe.lock),
+        )
         wheels = [str(wheel) for wheel in self._wheels(sources, progress)]
         self._run(progress, "pip", "install", *target, "--no-deps", "--compile-bytecode", *wheels)
 
@@ -159,10 +168,14 @@ class Environments:
                 self._run(progress, "build", "--wheel", "--out-dir", str(made), str(copy))
             made.rename(folder)
 
+    @cached_property
+    def _pip_settings(self) -> dict[str, str]:
+        return pip_settings(self._environment)
+
     def _run(self, progress: Progress, *arguments: str) -> None:
         if self._uv is None:
             raise _UvError("uv is not installed; install the package 'uv' beside dl4mic")
-        environment = self._environment | pip_settings(self._environment)
+        environment = self._environment | self._pip_settings
         status, words = subprocesses.run(
             [str(self._uv), "--no-progress", *arguments], environment, progress.check
         )

@@ -259,7 +259,9 @@ def _place(ready: Sequence[Job], snapshot: Snapshot) -> Iterator[Decision]:
     """
     free = _Free(snapshot.capacity, snapshot.instances)
     for wish in snapshot.wishes:
-        grant = free.take(_request(wish.key.device, wish.needs, snapshot.capacity))
+        request = _request(wish.key.device, wish.needs, snapshot.capacity)
+        never = _why_never(request, snapshot.capacity)
+        grant = None if never else free.take(request)
         if grant is not None:
             yield LaunchWarm(wish.key, grant)
     ahead = 0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _POLL_SECONDS = 0.02
+_KILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +67,29 @@ def end_family(process: ProcessRef, grace_seconds: float) -> None:
     SIGTERM goes to the process alone, which passes it on as it sees fit; after the grace, or when it is gone, SIGKILL
     goes to the groups of the whole family.
     """
-    groups = _family_groups(process)
+    family = _family(process)
     if is_alive(process):
         _send(process.pid, signal.SIGTERM)
         _await_end(process, grace_seconds)
-    groups |= _family_groups(process)
-    for group in groups:
+    # Those that were started since, too; once the leader is gone, they are nobody's children.
+    family |= _family(process)
+    for group in set(family.values()):
         _kill_group(group)
-    _await_end(process, 5.0)
+    for member in family:
+        _await_end(member, _KILL_SECONDS)
 
 
-def _family_groups(process: ProcessRef) -> set[int]:
-    """List the process groups of the process and its descendants, as far as they run."""
+def _family(process: ProcessRef) -> dict[ProcessRef, int]:
+    """Tell the group of the process and of each of its descendants, as far as they run."""
     if not is_alive(process):
-        return set()
+        return {}
     stats = list(_all())
-    family = {process.pid}
-    groups = {process.pid}
-    grown = True
-    while grown:
-        children = {stat.pid for stat in stats if stat.parent in family} - family
-        family |= children
-        grown = bool(children)
-    return groups | {stat.group for stat in stats if stat.pid in family}
+    pids = {process.pid}
+    while children := {stat.pid for stat in stats if stat.parent in pids} - pids:
+        pids |= children
+    return {
+        ProcessRef(stat.pid, stat.start_ticks): stat.group for stat in stats if stat.pid in pids
+    }
 
 
 def _kill_group(group: int) -> None:

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The registry: published once, checked whenever read, and no archive is trusted."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dl4mic_orchestrator.registry import BentoContent, BrokenModelError, Origin, Registry
+from dl4mic_orchestrator.registry.archive import ArchiveError, pack, unpack
+from dl4mic_orchestrator.registry.content import digest_of_folder
+from dl4mic_orchestrator.store import Store
+
+ORIGIN = Origin("m", "blur", "default", "a")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "made"
+    (folder / "sub").mkdir(parents=True)
+    record = {"network": "blur", "parent": {"name": "n:3"}, "weights": ["best"]}
+    (folder / "model.json").write_text(json.dumps(record))
+    (folder / "sub" / "weights").write_bytes(bytes(range(256)))
+    return folder
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(Store(tmp_path / "s.sqlite").models, BentoContent(tmp_path / "models"))
+
+
+def test_a_model_is_published_once_and_found_whole(registry: Registry, model: Path) -> None:
+    published = registry.publish(model, ORIGIN)
+    assert registry.publish(model, ORIGIN) == published
+    assert (published.tag, published.parent) == ("m:1", "n:3")
+    folder = registry.folder(registry.rows.find("m"))
+    assert digest_of_folder(folder) == digest_of_folder(model) == published.digest
+    assert (folder / "sub" / "weights").read_bytes() == bytes(range(256))
+
+
+def test_a_half_published_model_is_published_anew(registry: Registry, model: Path) -> None:
+    from dl4mic_orchestrator.records import Model
+
+    reserved = registry.rows.reserve(Model("m", 0, "blur", "default", 1.0, "a"))
+    half = registry._content._models / "m" / str(reserved.version)  # type: ignore[attr-defined]
+    half.mkdir(parents=True)
+    (half / "model.json").write_text("{")
+    assert registry.publish(model, ORIGIN).version == reserved.version
+    registry.folder(registry.rows.find("m:1"))
+
+
+def test_what_nobody_goes_on_with_is_swept(registry: Registry, model: Path) -> None:
+    from dl4mic_orchestrator.records import Model
+
+    registry.rows.reserve(Model("m", 0, "blur", "default", 1.0, "a"))
+    registry.sweep({"a"})
+    assert registry.rows.unfinished()
+    registry.sweep(set())
+    assert not registry.rows.unfinished()
+
+
+@pytest.mark.parametrize("harm", ["change", "add", "remove"])
+def test_content_that_was_changed_is_refused(registry: Registry, model: Path, harm: str) -> None:
+    registry.publish(model, ORIGIN)
+    published = registry.rows.find("m")
+    weights = registry.folder(published) / "sub" / "weights"
+    if harm == "change":
+        weights.write_bytes(bytes(256))
+    elif harm == "add":
+        (weights.parent / "more").touch()
+    else:
+        weights.unlink()
+    with pytest.raises(BrokenModelError, match="changed after it was published"):
+        registry.folder(published)
+
+
+def test_an_archive_comes_back_as_the_same_model(
+    registry: Registry, model: Path, tmp_path: Path
+) -> None:
+    pack(registry.folder(registry.publish(model, ORIGIN)), tmp_path / "m.zip")
+    taken = registry.take_in(tmp_path / "m.zip", Origin("other", "", "default"))
+    assert (taken.tag, taken.network) == ("other:1", "blur")
+    assert taken.digest == registry.rows.find("m").digest
+    with pytest.raises(BrokenModelError, match="trained by blur, not by noise"):
+        registry.take_in(tmp_path / "m.zip", Origin("other", "noise", "default"))
+
+
+def test_deleting_removes_the_content(registry: Registry, model: Path) -> None:
+    published = registry.publish(model, ORIGIN)
+    folder = registry.folder(published)
+    assert registry.delete(published) == published.size > 0
+    assert not folder.exists()
+
+
+def test_a_folder_without_a_record_is_no_model(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(BrokenModelError, match=r"no readable model\.json"):
+        registry.publish(tmp_path, ORIGIN)
+
+
+def archive(path: Path, name: str, mode: int = 0o644) -> Path:
+    with zipfile.ZipFile(path, "w") as packed:
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = mode << 16
+        packed.writestr(entry, "x")
+    return path
+
+
+@pytest.mark.parametrize("name", ["../out", "/out", "a/../../out", "a\\..\\out"])
+def test_an_archive_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArchiveError, match="leads out"):
+        unpack(archive(tmp_path / "a.zip", name), tmp_path / "in")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="is a link"):
+        unpack(archive(tmp_path / "a.zip", "link", 0o120777), tmp_path / "in")
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_text("x")
+    with pytest.raises(ArchiveError, match="no ZIP"):
+        unpack(tmp_path / "a.zip", tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"pooled": {"f1": 0.5, "matching": {"x": 1}}},
+        {"models": [{"name": "m:1", "pooled": {"f1": 0.5}}, {"name": "z", "pooled": {"f1": 1}}]},
+    ],
+)
+def test_scores_are_kept_by_digest(
+    registry: Registry, model: Path, tmp_path: Path, report: dict
+) -> None:
+    digest = registry.publish(model, ORIGIN).digest
+    (tmp_path / "qc.json").write_text(json.dumps(report))
+    registry.add_scores("q", tmp_path, {"m:1": digest})
+    assert [scores.values for scores in registry.rows.scores(digest)] == [{"f1": 0.5}]
