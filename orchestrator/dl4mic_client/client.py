@@ -247,11 +247,9 @@ class Client:
         -------
         ImagePrediction
         """
-        import numpy as np
-
         from dl4mic_client import pixels
 
-        array = np.asarray(image)
+        array = pixels.as_array(image)
         header = network_pb2.PredictImageRequest.Header(
             network=network or network_of(self._connection, model),
             model=model_reference(self._connection, model, weights),

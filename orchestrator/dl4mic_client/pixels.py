@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dl4mic.v1 import network_pb2
 from dl4mic_client.connection import CHUNK_BYTES
-from dl4mic_client.errors import Refused, TransferFault
+from dl4mic_client.errors import Refused, TransferFault, Unsupported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +43,21 @@ class ImagePrediction:
     def image(self) -> npt.NDArray[Any]:
         """The main image."""
         return next(iter(self.images.values()))
+
+
+def as_array(image: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return an image as an array.
+
+    Raises
+    ------
+    Unsupported
+        NumPy is not installed; all else of this package does without it.
+    """
+    try:
+        import numpy as np
+    except ImportError:
+        raise Unsupported("Single images need NumPy.", "Install dl4mic[arrays].") from None
+    return np.asarray(image)
 
 
 def image_header(

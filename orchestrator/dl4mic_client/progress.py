@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RATE_WINDOW = 20
 _LINE_EVERY_SECONDS = 10.0
 _LINE_EVERY_SHARE = 0.1
+_LOSSES = ("loss", "val_loss")
 _MOST_METRICS = 2
 _WAITING = "waiting"
 
@@ -94,11 +95,11 @@ class Course:
         return (self.progress.total - self.progress.done) / self.rate
 
     def figures(self) -> str:
-        """Words for losses, rate and failures: "loss 0.123, 2.1 epoch/s"."""
-        shown = list(self.losses.items())[:_MOST_METRICS]
-        parts = [f"{name} {value:.4g}" for name, value in shown]
+        """Words for losses, rate and failures: "loss 0.123, 2.1 epochs/s"."""
+        named = [name for name in _LOSSES if name in self.losses] or list(self.losses)
+        parts = [f"{name} {self.losses[name]:.4g}" for name in named[:_MOST_METRICS]]
         if self.rate:
-            parts.append(words.rate(self.rate, self.progress.unit or "item"))
+            parts.append(words.rate(self.rate, self.progress.unit or "items"))
         if self.progress.failed:
             parts.append(f"{self.progress.failed} failed")
         return ", ".join(parts)

@@ -20,10 +20,16 @@ def size(count: float) -> str:
 
 
 def rate(per_second: float, unit: str) -> str:
-    """Write a rate: "2.1 epoch/s", or "3.5 s/epoch" when it is below one."""
+    """Write a rate of things, which are named in the plural: "2.1 epochs/s", "3.5 s/epoch"."""
     if per_second >= 1:
         return f"{per_second:.3g} {unit}/s"
-    return f"{1 / per_second:.3g} s/{unit}"
+    return f"{1 / per_second:.3g} s/{unit.removesuffix('s')}"
+
+
+def clip(text: str, longest: int) -> str:
+    """Shorten a text to its first line and so many letters."""
+    line = text.partition("\n")[0]
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def duration(seconds: float) -> str:

@@ -21,19 +21,25 @@ if TYPE_CHECKING:
 
 _SCORES = "qc.json"
 _MOST_WARNINGS = 10
+_LONGEST = 60
 
 
 def about(job: Job) -> str:
     """Say in a few words what is to be said of a job in a list."""
     record = job.record
     if record.state == record.FAILED:
-        return record.error.message
+        return words.clip(record.error.message, _LONGEST)
     if not job.has_ended and record.waiting_reason:
-        return record.waiting_reason
+        return words.clip(record.waiting_reason, _LONGEST)
     if record.state == record.RUNNING and record.progress.total:
         progress = record.progress
         return f"{progress.phase} {progress.done:g}/{progress.total:g} {progress.unit}"
-    return record.model or record.title
+    return record.model or record.title or _models_of(record)
+
+
+def _models_of(record: job_pb2.Job) -> str:
+    used = [*record.qc.models, record.predict.model]
+    return ", ".join(each.name for each in used if each.name)
 
 
 def describe(job: Job) -> None:
@@ -120,15 +126,9 @@ def _trained(session: Session, job: Job, out: Path | None) -> None:
 
 
 def _scored(session: Session, job: Job, out: Path | None) -> None:
-    name = ", ".join(each.name for each in job.record.qc.models)
+    name = _models_of(job.record)
     click.echo(f"Scored {name} in {_took(job.record)}.")
-    scores = _scores(job)
-    titles = scores.get("definitions", {})
-    rows = (
-        (_title(titles.get(key), key), _figure(value))
-        for key, value in scores.get("pooled", {}).items()
-    )
-    output.table(("SCORE OVER ALL IMAGES", "VALUE"), rows)
+    _print_scores(_scores(job))
     output.facts(_places(session, job, out, "report.pdf", "qc.csv", "panels"))
     click.echo("Next, apply it:")
     click.echo(f"  dl4mic predict {name} --source IMAGES --out RESULTS{session.again}")
@@ -137,7 +137,7 @@ def _scored(session: Session, job: Job, out: Path | None) -> None:
 def _predicted(session: Session, job: Job, out: Path | None) -> None:
     progress = job.record.progress
     done = f"{progress.done - progress.failed:g}"
-    click.echo(f"Done: {done} {progress.unit or 'image'}s in {_took(job.record)}.")
+    click.echo(f"Done: {done} {progress.unit or 'images'} in {_took(job.record)}.")
     if progress.failed:
         click.echo(f"{progress.failed} failed; the warnings above and the log say why:")
         click.echo(f"  dl4mic job logs {job.id}{session.again}")
@@ -152,10 +152,13 @@ def _scores(job: Job) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _title(definition: object, key: str) -> str:
-    if isinstance(definition, dict):
-        return str(definition.get("title", key))
-    return key
+def _print_scores(scores: dict[str, Any]) -> None:
+    """Print what was found over all images together, what matters most first."""
+    titles, pooled = scores.get("titles", {}), scores.get("pooled", {})
+    first = [key for key in scores.get("headline", []) if key in pooled]
+    rest = [key for key in pooled if key not in first]
+    rows = [(titles.get(key, key), _figure(pooled[key]), key) for key in first + rest]
+    output.table(("SCORE OVER ALL IMAGES", "VALUE", "DEFINITION"), rows)
 
 
 def _figure(value: object) -> str:

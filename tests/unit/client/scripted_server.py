@@ -81,7 +81,7 @@ def state(name: str, **more: object) -> job_pb2.JobEvent:
 
 def progress(done: float, total: float = 10, **more: object) -> job_pb2.JobEvent:
     """Make an event of progress."""
-    message = job_pb2.Progress(phase="training", done=done, total=total, unit="epoch", **more)
+    message = job_pb2.Progress(phase="training", done=done, total=total, unit="epochs", **more)
     return job_pb2.JobEvent(progress=message)
 
 

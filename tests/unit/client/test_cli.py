@@ -77,7 +77,7 @@ def test_a_training_ends_with_model_and_next_commands(
     result = run(*training(images, "--set", "epochs=20", "--preset", "default", "--job", "t1"))
     assert result.exit_code == 0
     assert "pending: 1 job ahead" in result.stderr
-    assert "training 10/10 epoch, loss 0.25" in result.stderr
+    assert "training 10/10 epochs, loss 0.25" in result.stderr
     assert result.stdout.startswith("Trained nuclei:1 in 0:03.")
     assert f"dl4mic qc nuclei:1 --source IMAGES --target TARGETS --server {server.unix}" in (
         result.stdout
@@ -177,8 +177,9 @@ def test_refusals_in_json_name_the_fields(run: Run, images: str) -> None:
 def test_a_qc_prints_its_scores(run: Run, server: ScriptedServer, images: str) -> None:
     server.files["job:q1/qc.json"] = json.dumps(
         {
-            "definitions": {"f1/1": {"title": "F1"}, "n/1": "true objects"},
-            "pooled": {"f1/1": 0.8125, "n/1": 12, "none/1": None},
+            "titles": {"f1/1": "F1", "n/1": "true objects"},
+            "headline": ["f1/1"],
+            "pooled": {"n/1": 12, "f1/1": 0.8125, "none/1": None},
         }
     ).encode()
     result = run("qc", "job:t1", "--network", "mock", "--source", images, "--target", images,
@@ -186,8 +187,9 @@ def test_a_qc_prints_its_scores(run: Run, server: ScriptedServer, images: str) -
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].startswith("Scored job:t1 in")
-    assert ["F1", "0.812"] in [line.split() for line in lines]
-    assert ["n/1", "12"] in [line.split() for line in lines]
+    assert lines[2].split() == ["F1", "0.812", "f1/1"]
+    assert lines[3].split() == ["true", "objects", "12", "n/1"]
+    assert lines[4].split() == ["none/1", "not", "defined", "none/1"]
     assert "dl4mic predict job:t1" in result.stdout
     scores = json.loads(run("qc", "job:t1", "--network", "mock", "--source", images, "--target",
                             images, "--job", "q1", "--json").stdout)["scores"]  # fmt: skip

@@ -84,7 +84,7 @@ def watched(server: ScriptedServer, tmp_path: Path) -> Iterator[Terminal]:
         *("train", "mock", "--source", images, "--target", images, "--model", "n"),
         *("--job", "t1", "--server", server.unix),
     )
-    terminal.read_until("3/10 epoch")
+    terminal.read_until("3/10 epochs")
     yield terminal
     terminal.close()
 

@@ -49,11 +49,19 @@ def test_a_new_attempt_begins_its_rate_anew() -> None:
     assert course.rate == pytest.approx(1.0)
 
 
-def test_only_losses_are_figures() -> None:
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["memory", "prob_loss", "loss", "val_loss"], "loss 1, val_loss 1"),
+        (["g_loss", "d_loss", "c_loss"], "g_loss 1, d_loss 1"),
+        (["memory"], ""),
+    ],
+)
+def test_the_losses_that_say_most_are_figures(names: list[str], shown: str) -> None:
     course = Course()
-    for event in timed([metric("loss", 0.5), metric("memory", 3), metric("val_loss", 0.25)]):
+    for event in timed([metric(name, 1) for name in names]):
         course.take(event)
-    assert course.figures() == "loss 0.5, val_loss 0.25"
+    assert course.figures() == shown
 
 
 def test_lines_tell_why_a_job_waits_and_what_is_new() -> None:
@@ -83,8 +91,8 @@ def test_lines_of_progress_are_few() -> None:
     events = timed([metric("loss", 0.5), *(progress(done, 1000) for done in range(1, 1001))], 0.01)
     lines = lines_of(events)
     assert 10 <= len(lines) <= 13
-    assert lines[0] == "training 1/1000 epoch, loss 0.5"
-    assert lines[-1] == "training 1000/1000 epoch, loss 0.5, 100 epoch/s, 0:00 left"
+    assert lines[0] == "training 1/1000 epochs, loss 0.5"
+    assert lines[-1] == "training 1000/1000 epochs, loss 0.5, 100 epochs/s, 0:00 left"
 
 
 def test_slow_work_is_told_now_and_then() -> None:
@@ -126,7 +134,14 @@ def test_a_bar_shows_loss_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) ->
     bar.show_transfer(TransferProgress("fetching", 10, 100, "a.tif"))
     bar.close()
     drawn = screen.getvalue()
-    for said in ("2 jobs ahead", "5/10 epoch", "loss 0.125", "1 epoch/s", "0:05 left", "1 failed"):
+    for said in (
+        "2 jobs ahead",
+        "5/10 epochs",
+        "loss 0.125",
+        "1 epochs/s",
+        "0:05 left",
+        "1 failed",
+    ):
         assert said in drawn
     assert "few [images]" in drawn
     assert "10 B of 100 B" in drawn

@@ -19,8 +19,14 @@ def test_durations() -> None:
 
 
 def test_rates() -> None:
-    assert words.rate(2.125, "epoch") == "2.12 epoch/s"
-    assert words.rate(0.25, "epoch") == "4 s/epoch"
+    assert words.rate(2.125, "epochs") == "2.12 epochs/s"
+    assert words.rate(0.25, "epochs") == "4 s/epoch"
+
+
+def test_long_texts_are_clipped() -> None:
+    assert words.clip("as it is", 8) == "as it is"
+    assert words.clip("much longer", 8) == "much lo…"
+    assert words.clip("first\nsecond", 20) == "first"
 
 
 @pytest.mark.parametrize(
