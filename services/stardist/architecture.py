@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from framework import Config2D, Config3D
@@ -18,23 +17,9 @@ CONFIG_NAME = "config.json"
 _ISOTROPIC_BELOW = 1.5
 """Axes whose objects are shorter by more than this factor are not subsampled (library's 3D example)."""
 
-_FROM_PARAMETERS = (
-    "unet_n_depth",
-    "unet_kernel_size",
-    "unet_n_filter_base",
-    "unet_n_conv_per_depth",
-    "unet_pool",
-    "unet_activation",
-    "unet_batch_norm",
-    "unet_dropout",
-    "net_conv_after_unet",
-    "resnet_n_blocks",
-    "resnet_kernel_size",
-    "resnet_n_filter_base",
-    "resnet_n_conv_per_block",
-    "resnet_batch_norm",
-    "net_conv_after_resnet",
-)
+_STRUCTURE = ("unet_", "resnet_", "net_conv_after_")
+"""Parameters with these beginnings have the library's own names."""
+
 _TRAINING = {
     "train_shape_completion": "shape_completion",
     "train_completion_crop": "completion_crop",
@@ -181,11 +166,8 @@ def configuration(
     learning_rate
         Of the first step.
     """
-    options: Dict[str, Any] = {
-        key: _plain(parameters[key]) for key in _FROM_PARAMETERS if key in parameters
-    }
     backbone = parameters.get("backbone", "unet")
-    options = {key: value for key, value in options.items() if backbone in key}
+    options = {key: _plain(parameters[key]) for key in _structure(parameters) if backbone in key}
     options.update(training_options(parameters, patch, learning_rate))
     if len(patch) == 2:
         return Config2D(n_rays=parameters["n_rays"], grid=shape.grid, **options)
@@ -196,6 +178,10 @@ def configuration(
         backbone=backbone,
         **options,
     )
+
+
+def _structure(parameters: Mapping[str, Any]) -> List[str]:
+    return [key for key in parameters if key.startswith(_STRUCTURE)]
 
 
 def training_options(
@@ -246,15 +232,11 @@ def divisor_of(config: Any) -> Tuple[int, ...]:
 
 def differences(config: Any, parameters: Mapping[str, Any]) -> List[str]:
     """Name the parameters of the model's structure that a parent's configuration overrules."""
-    names = [*(key for key in _FROM_PARAMETERS if hasattr(config, key)), "n_rays", "grid"]
+    structure = (key for key in _structure(parameters) if hasattr(config, key))
+    names = [*structure, "n_rays", "grid"]
     wanted = {key: _plain(parameters.get(key)) for key in names}
     return [
         key
         for key, value in wanted.items()
         if value is not None and value != _plain(getattr(config, key))
     ]
-
-
-def config_path(folder: Path) -> Path:
-    """Return where the library keeps a model's configuration."""
-    return folder / CONFIG_NAME

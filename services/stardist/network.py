@@ -168,7 +168,8 @@ def _steps_of(items: Sequence[Item], config: Any) -> int:
     """Return how many steps show as many pixels as the training images have."""
     patch: int = math.prod(config.train_patch_size)
     patches = sum(max(1.0, math.prod(item.shape) / patch) for item in items)
-    return max(_FEWEST_STEPS, math.ceil(patches / config.train_batch_size))
+    steps: int = math.ceil(patches / config.train_batch_size)
+    return max(_FEWEST_STEPS, steps)
 
 
 def _learning_rate(task: TrainTask) -> float:
