@@ -26,7 +26,9 @@ def example_of(network: str) -> Path:
     """
     found = sorted(ROOT.glob(f"services/*/example/{network}"))
     if not found:
-        there = sorted(path.name for path in ROOT.glob("services/*/example/*") if (path / "train").is_dir())
+        there = sorted(
+            path.name for path in ROOT.glob("services/*/example/*") if (path / "train").is_dir()
+        )
         raise SystemExit(f"no example of {network!r}; there are: {', '.join(there)}")
     return found[0].relative_to(ROOT)
 
@@ -61,7 +63,10 @@ def main(network: str) -> int:
         print(f"\n$ {command}", flush=True)
         done = subprocess.run(shlex.split(command), cwd=ROOT, env=environment, check=False)
         if done.returncode:
-            print(f"\nThe command failed (exit code {done.returncode}); what it said is above.", flush=True)
+            print(
+                f"\nThe command failed (exit code {done.returncode}); what it said is above.",
+                flush=True,
+            )
             return done.returncode
     _say_what_lies_where(network, environment["DL4MIC_WORKSPACE"])
     return 0

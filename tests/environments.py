@@ -68,7 +68,9 @@ def make(lock: Path, version: str) -> Path:
 
 def without_packages_of(lock: str, other: str, version: str) -> str:
     """Leave out of a lock what another one has for this Python: the service's pins win."""
-    names = {each.name for each in map(Requirement, _PINS.findall(other)) if _applies(each, version)}
+    names = {
+        each.name for each in map(Requirement, _PINS.findall(other)) if _applies(each, version)
+    }
     blocks = re.split(r"^(?=[a-z0-9._-]+==)", lock, flags=re.MULTILINE)
     return "".join(each for each in blocks if each.partition("==")[0] not in names)
 

@@ -63,10 +63,14 @@ def main(network: str) -> None:
                 steps_per_epoch=2,
             )
             runs.append(stages_of(job))
-    print(f"{network}: seconds from acceptance to the begin of each stage, median (lowest to highest) of {RUNS}")
+    print(
+        f"{network}: seconds from acceptance to the begin of each stage, median (lowest to highest) of {RUNS}"
+    )
     for stage in STAGES:
         values = [run[stage] for run in runs[1:] if stage in run]
-        print(f"  {stage:24} {statistics.median(values):6.2f}  ({min(values):.2f} to {max(values):.2f})")
+        print(
+            f"  {stage:24} {statistics.median(values):6.2f}  ({min(values):.2f} to {max(values):.2f})"
+        )
 
 
 if __name__ == "__main__":

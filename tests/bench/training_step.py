@@ -13,8 +13,9 @@ from typing import Any
 from unittest.mock import patch
 
 import service_side
-from dl4mic_sdk.prefetch import Prefetch
 from service_side import Measured
+
+from dl4mic_sdk.prefetch import Prefetch
 
 EPOCHS, STEPS = 2, 40
 WARM_UP = 5

@@ -173,7 +173,10 @@ def test_bad_images_end_the_job_and_are_all_named(server: Server) -> None:
     server.networks.Train(request)
     job = server.wait("bad-images")
     assert (job.state, job.error.code) == (Job.FAILED, JobError.INVALID_INPUT)
-    assert {each.path.rpartition("/")[2] for each in job.error.files} == {"spots0.tif", "spots1.tif"}
+    assert {each.path.rpartition("/")[2] for each in job.error.files} == {
+        "spots0.tif",
+        "spots1.tif",
+    }
     assert job.error.file_count == 2
     assert job.error.message and job.error.hint
 

@@ -20,7 +20,9 @@ from demo import commands
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the tracked files: pages may write into it."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file():
             (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +51,9 @@ def test_the_readme_shows_the_commands_of_the_demonstration() -> None:
 
 def test_every_link_of_every_page_leads_somewhere() -> None:
     lost = []
-    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
     for page in listed.stdout.splitlines():
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8")):
             if "://" not in target and not ((ROOT / page).parent / target).exists():
@@ -83,7 +87,10 @@ def test_the_page_that_teaches_how_to_add_a_network(tree: Path, tmp_path: Path) 
     (workspace / "environments").symlink_to(ENVIRONMENTS)
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     said = run(
-        script("services/README.md"), tree, DL4MIC_WORKSPACE=str(workspace), DL4MIC_SERVICES=str(tree / "services")
+        script("services/README.md"),
+        tree,
+        DL4MIC_WORKSPACE=str(workspace),
+        DL4MIC_SERVICES=str(tree / "services"),
     )
     assert "services/mine: in order" in said
     assert "first:1" in said

@@ -38,7 +38,12 @@ def train(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: 
 
     task = _train_task(request, data, ctx)
     record = model_record.begin(
-        request, task.model, data=data.as_record(), split=task.split, parent=task.parent, device=ctx.device
+        request,
+        task.model,
+        data=data.as_record(),
+        split=task.split,
+        parent=task.parent,
+        device=ctx.device,
     )
     report = TrainingReport(request, task, ctx)
     report.begin(record)
@@ -120,7 +125,9 @@ def _split(request: Mapping[str, Any], data: DataSummary) -> Split:
 
 
 def _open(model: Mapping[str, str], request: Mapping[str, Any]) -> ModelFolder:
-    return ModelFolder.open(model["name"], Path(model["folder"]), model["weights"], request["network"])
+    return ModelFolder.open(
+        model["name"], Path(model["folder"]), model["weights"], request["network"]
+    )
 
 
 def _previous(request: Mapping[str, Any]) -> Optional[Path]:

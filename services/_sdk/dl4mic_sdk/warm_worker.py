@@ -48,7 +48,9 @@ def _load(folder: Path) -> Network:
     network = open_network(request)
     network.device_kernel(request["device"])
     model = request["models"][0]
-    network.load(ModelFolder.open(model["name"], Path(model["folder"]), model["weights"], request["network"]))
+    network.load(
+        ModelFolder.open(model["name"], Path(model["folder"]), model["weights"], request["network"])
+    )
     return network
 
 

@@ -265,6 +265,17 @@ def test_a_job_is_watched_as_lines_of_json(run: Run, server: ScriptedServer, ima
     assert "Trained job:t1" in run("job", "watch", "t1").stdout
 
 
+def test_lines_of_json_stay_lines_when_the_job_fails(
+    run: Run, server: ScriptedServer, images: str
+) -> None:
+    server.script = [state("RUNNING"), state("FAILED", error={"message": "it broke"})]
+    run(*training(images, "--job", "t1", "--detach"))
+    result = run("job", "watch", "t1", "--json")
+    assert result.exit_code == ExitCode.JOB_FAILED
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert last["state"]["error"]["message"] == "it broke"
+
+
 def test_a_job_is_cancelled_retried_and_deleted(
     run: Run, server: ScriptedServer, images: str
 ) -> None:
@@ -302,12 +313,12 @@ def test_networks_are_listed_and_described(run: Run) -> None:
 
 
 def test_models(run: Run, server: ScriptedServer, tmp_path: Path) -> None:
-    control = model_pb2.QualityControl(job_id="q1", scores={"f1": 0.8})
+    control = model_pb2.QualityControl(job_id="q1", scores={"n_true/1": 3, "f1@0.5/1": 0.8})
     model = model_pb2.Model(name="nuclei", version=1, network="mock", quality_controls=[control])
     server.models["nuclei:1"] = model
     row = run("models").stdout.splitlines()[1]
     assert row.startswith("nuclei:1")
-    assert "f1 0.800" in row
+    assert "f1@0.5/1 0.800" in row
     assert "QC by job q1" in run("model", "show", "nuclei:1").stdout
     assert run("model", "alias", "nuclei:1", "good").stdout == "nuclei:good is now nuclei:1\n"
     exported = run("model", "export", "nuclei:1", "--out", str(tmp_path)).stdout.strip()

@@ -22,6 +22,9 @@ import os, pathlib, sys, time
 options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 workspace = pathlib.Path(options["--workspace"])
 print("it begins", flush=True)
+if (workspace / "busy").exists():
+    (workspace / "busy").unlink()
+    sys.exit("another one works here")
 if (workspace / "broken").exists():
     sys.exit("the store is damaged")
 from dl4mic import server
@@ -87,6 +90,13 @@ def test_one_that_has_gone_is_started_again_by_the_next_call(workspace: Path) ->
         time.sleep(0.1)
         assert client.jobs()[0].id != first
     assert len(started(workspace)) == 2
+
+
+def test_one_that_was_just_ending_is_waited_for(workspace: Path) -> None:
+    workspace.mkdir(mode=0o700)
+    (workspace / "busy").touch()
+    dl4mic_client.connect().close()
+    assert len(started(workspace)) == 1
 
 
 def test_one_that_cannot_start_says_why(workspace: Path) -> None:

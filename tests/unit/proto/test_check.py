@@ -74,7 +74,9 @@ def test_a_value_of_the_wrong_type_or_size(value, words):
 
 def test_a_number_may_be_written_as_an_integer_but_not_as_nan():
     assert fields(check_train, train(parameters={"learning_rate": ParameterValue(integer=1)})) == {}
-    found = fields(check_train, train(parameters={"learning_rate": ParameterValue(number=float("nan"))}))
+    found = fields(
+        check_train, train(parameters={"learning_rate": ParameterValue(number=float("nan"))})
+    )
     assert "parameters.learning_rate" in found
 
 
@@ -139,7 +141,9 @@ def test_a_manifest_with_faults_names_them_all(tmp_path):
     folder = tmp_path / "blur"
     folder.mkdir()
     text = (FAKE / "service.yaml").read_text(encoding="utf-8")
-    text = text.replace("default: 5, minimum: 1", "default: 0, minimum: 1").replace("epochs: 1}}", "epochs: 0}}")
+    text = text.replace("default: 5, minimum: 1", "default: 0, minimum: 1").replace(
+        "epochs: 1}}", "epochs: 0}}"
+    )
     (folder / "service.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ManifestError) as caught:
         read_service(folder)

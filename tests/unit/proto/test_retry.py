@@ -13,7 +13,14 @@ from dl4mic.v1.job_pb2 import JobError
 AT_ONCE = timedelta(0)
 
 
-MENDED_BY_HAND = ["INVALID_INPUT", "DEPENDENCY_FAILED", "DEADLINE", "CANCELLED", "OUT_OF_MEMORY", "DISK_FULL"]
+MENDED_BY_HAND = [
+    "INVALID_INPUT",
+    "DEPENDENCY_FAILED",
+    "DEADLINE",
+    "CANCELLED",
+    "OUT_OF_MEMORY",
+    "DISK_FULL",
+]
 
 
 @pytest.mark.parametrize("code", MENDED_BY_HAND)
@@ -31,11 +38,17 @@ def test_a_crash_is_tried_again_once_then_only_after_progress_and_three_times_in
     assert pause_before_retry([Failure(code)]) == AT_ONCE
     assert pause_before_retry([Failure(code), Failure(code)]) is None
     assert pause_before_retry([Failure(code), Failure(code, progressed=True)]) == AT_ONCE
-    assert pause_before_retry([Failure(code, True), Failure(code, True), Failure(code, True)]) is None
+    assert (
+        pause_before_retry([Failure(code, True), Failure(code, True), Failure(code, True)]) is None
+    )
 
 
 def test_lost_places_between_crashes_do_not_count():
-    failures = [Failure(JobError.CRASHED), Failure(JobError.NODE_LOST), Failure(JobError.CRASHED, True)]
+    failures = [
+        Failure(JobError.CRASHED),
+        Failure(JobError.NODE_LOST),
+        Failure(JobError.CRASHED, True),
+    ]
     assert pause_before_retry(failures) == AT_ONCE
 
 

@@ -101,7 +101,9 @@ def test_a_refusal_has_the_field_in_its_details(channel):
     details = rpc_status.from_call(caught.value).details
     bad = error_details_pb2.BadRequest()
     assert any(each.Unpack(bad) for each in details)
-    assert [(each.field, each.description) for each in bad.field_violations] == [("model", "is empty")]
+    assert [(each.field, each.description) for each in bad.field_violations] == [
+        ("model", "is empty")
+    ]
 
 
 def test_an_error_in_mid_stream_comes_after_what_was_sent(channel):

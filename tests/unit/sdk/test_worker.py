@@ -48,7 +48,7 @@ def test_files_at_fault_are_bounded_and_counted():
 
 
 def test_a_service_folder_without_the_network_says_so(tmp_path):
-    with pytest.raises(SdkError, match="network.py is missing"):
+    with pytest.raises(SdkError, match=r"network\.py is missing"):
         import_network(tmp_path)
     (tmp_path / "network.py").write_text("networks = {}\n")
     request = {"service_folder": str(tmp_path), "network": "mine", "parameters": {}}
