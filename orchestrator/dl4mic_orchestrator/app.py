@@ -151,7 +151,7 @@ class App:
         briefing = Briefing(
             self.store.jobs, self._registry, self.catalog, self._locations, settings.jobs
         )
-        settlement = Settlement(self.store.jobs, self._registry, briefing, self.metrics.ended)
+        settlement = Settlement(self.store.jobs, self._registry, briefing, self.metrics)
         attempts = Attempts(
             store=self.store,
             backend=self._backend,
@@ -161,7 +161,7 @@ class App:
             settlement=settlement,
             patience=Patience(settings.heartbeat_timeout_seconds, settings.cancel_grace_seconds),
             start_seconds=settings.instance_start_seconds,
-            observe=self.metrics.event,
+            meter=self.metrics,
         )
         limits = Limits(warm_idle_seconds=settings.warm_idle_seconds)
         return Reconciler(

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import grpc
 
@@ -41,6 +42,16 @@ def service_spec(catalog: Catalog, network: str) -> ServiceSpec:
     return ServiceSpec(service.name, service.folder, service.python_versions)
 
 
+class Meter(Protocol):
+    """Counts, for the metrics."""
+
+    def event(self, job_id: str, network: str, event: JobEvent) -> None:
+        """Take an event of an instance."""
+
+    def freed(self, instance: Instance, job: JobMessage) -> None:
+        """Take an instance that has given its place back."""
+
+
 class _Reporter:
     """Shows what is being done for a job as the reason why it waits."""
 
@@ -65,8 +76,8 @@ class Attempts:
 
     Attributes
     ----------
-    observe
-        Takes (network, event) of every event, for the metrics.
+    meter
+        Counts events and the use of places.
     """
 
     store: Store
@@ -77,7 +88,7 @@ class Attempts:
     settlement: Settlement
     patience: Patience
     start_seconds: float
-    observe: Callable[[str, JobEvent], None]
+    meter: Meter
 
     def prepare(self, job_id: str, interruption: Interruption) -> None:
         """Check the data of a job and make its environment, before it asks for a place."""
@@ -187,6 +198,7 @@ class Attempts:
         """Free the place, with no process left on it, then settle the attempt."""
         if instance is not None:
             self._end_instance(instance)
+            self.meter.freed(instance, self.store.jobs.message(job.id))
         self.settlement.settle(job.id, job.attempt, outcome, interruption.cause)
 
     def _end_instance(self, instance: Instance) -> None:
@@ -203,7 +215,7 @@ class Attempts:
             job.id,
             job.attempt,
             folder,
-            lambda event: self.observe(job.network, event),
+            lambda event: self.meter.event(job.id, job.network, event),
         )
 
     def _save(self, instance: Instance, state: State) -> None:

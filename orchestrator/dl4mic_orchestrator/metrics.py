@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
-from dl4mic_orchestrator.records import JobState
+from dl4mic_orchestrator.records import Instance, JobState
 from dl4mic_orchestrator.store import Store
 
 _SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600)
@@ -27,44 +27,63 @@ class Metrics:
 
     def __init__(self, store: Store) -> None:
         self.registry = CollectorRegistry()
+        self._signs: dict[str, float] = {}
+        self._checkpoints: dict[str, float] = {}
         self.registry.register(_StoreCollector(store))
-        kind = ["network", "verb"]
-        self._ended = Counter(
-            "dl4mic_jobs_ended",
-            "Jobs that have ended.",
-            [*kind, "state", "error"],
-            registry=self.registry,
+        self._age(
+            "dl4mic_oldest_heartbeat_seconds", "Longest silence of a running job.", self._signs
         )
-        self._wait = self._seconds("dl4mic_job_wait_seconds", "From acceptance to running.")
-        self._run = self._seconds(
-            "dl4mic_job_run_seconds", "From running to the end, last attempt."
+        self._age("dl4mic_oldest_checkpoint_seconds", "Most work at stake.", self._checkpoints)
+        verb = ["network", "verb"]
+        self._ended = self._count(
+            "dl4mic_jobs_ended", "Jobs that have ended.", [*verb, "state", "error"]
         )
-        self._events = Counter(
-            "dl4mic_events",
-            "Events copied from instances.",
-            ["network", "kind"],
-            registry=self.registry,
+        self._failed = self._count(
+            "dl4mic_attempts_failed", "Attempts that failed.", ["network", "error"]
+        )
+        self._events = self._count("dl4mic_events", "Events of instances.", ["network", "kind"])
+        self._gpu_seconds = self._count(
+            "dl4mic_gpu_seconds", "GPUs given away, times seconds.", ["project", "network"]
+        )
+        self._wait = self._time("dl4mic_job_wait_seconds", "From acceptance to running.", verb)
+        self._run = self._time(
+            "dl4mic_job_run_seconds", "From running to the end, last attempt.", verb
+        )
+        self._start_up = self._time(
+            "dl4mic_start_up_seconds", "From launch to running.", ["network"]
+        )
+        self._calls = self._time(
+            "dl4mic_call_seconds", "Calls of the API.", ["method"], _CALL_SECONDS
         )
         self._memory = Gauge(
-            "dl4mic_worker_memory_bytes",
-            "Newest report of a worker.",
-            ["network"],
-            registry=self.registry,
-        )
-        self._calls = Histogram(
-            "dl4mic_call_seconds",
-            "Answered calls of the API.",
-            ["method"],
-            buckets=_CALL_SECONDS,
-            registry=self.registry,
+            "dl4mic_worker_memory_bytes", "Newest report.", ["network"], registry=self.registry
         )
 
-    def event(self, network: str, event: JobEvent) -> None:
+    def event(self, job_id: str, network: str, event: JobEvent) -> None:
         """Count an event of an instance."""
         kind = event.WhichOneof("event") or "none"
         self._events.labels(network, kind).inc()
+        self._signs[job_id] = time.time()
         if kind == "heartbeat":
             self._memory.labels(network).set(event.heartbeat.memory_bytes)
+        if kind == "checkpoint" or job_id not in self._checkpoints:
+            self._checkpoints[job_id] = time.time()
+
+    def freed(self, instance: Instance, job: Job) -> None:
+        """Account for an instance that has given its place back."""
+        held = time.time() - instance.create_time
+        self._gpu_seconds.labels(instance.project, instance.network).inc(
+            held * len(instance.grant.gpus)
+        )
+        if job.HasField("start_time"):
+            started = job.start_time.ToNanoseconds() / 1e9 - instance.create_time
+            self._start_up.labels(instance.network).observe(max(started, 0.0))
+        self._signs.pop(instance.job_id, None)
+        self._checkpoints.pop(instance.job_id, None)
+
+    def failed(self, network: str, error: JobError) -> None:
+        """Count an attempt that failed."""
+        self._failed.labels(network, JobError.Code.Name(error.code)).inc()
 
     def ended(self, job: Job) -> None:
         """Count a job that has ended."""
@@ -73,12 +92,10 @@ class Metrics:
         self._ended.labels(job.network, verb, Job.State.Name(job.state), error).inc()
         if job.HasField("start_time"):
             started = job.start_time.ToNanoseconds()
-            self._wait.labels(job.network, verb).observe(
-                (started - job.create_time.ToNanoseconds()) / 1e9
-            )
-            self._run.labels(job.network, verb).observe(
-                (job.end_time.ToNanoseconds() - started) / 1e9
-            )
+            waited = started - job.create_time.ToNanoseconds()
+            self._wait.labels(job.network, verb).observe(waited / 1e9)
+            ran = job.end_time.ToNanoseconds() - started
+            self._run.labels(job.network, verb).observe(ran / 1e9)
 
     def called(self, method: str, seconds: float) -> None:
         """Time a call of the API."""
@@ -89,8 +106,20 @@ class Metrics:
         server, _ = start_http_server(port, registry=self.registry)
         return int(server.server_port)
 
-    def _seconds(self, name: str, words: str) -> Histogram:
-        return Histogram(name, words, ["network", "verb"], buckets=_SECONDS, registry=self.registry)
+    def _count(self, name: str, words: str, labels: list[str]) -> Counter:
+        return Counter(name, words, labels, registry=self.registry)
+
+    def _time(
+        self, name: str, words: str, labels: list[str], buckets: tuple[float, ...] = _SECONDS
+    ) -> Histogram:
+        return Histogram(name, words, labels, buckets=buckets, registry=self.registry)
+
+    def _age(self, name: str, words: str, moments: dict[str, float]) -> None:
+        def oldest() -> float:
+            known = list(moments.values())
+            return time.time() - min(known) if known else 0.0
+
+        Gauge(name, words, registry=self.registry).set_function(oldest)
 
 
 class _StoreCollector(Collector):
@@ -127,7 +156,7 @@ class _StoreCollector(Collector):
         return GaugeMetricFamily(name, words, value=time.time() - created[0] if created else 0.0)
 
 
-def _gpus(instances: list[Any]) -> Tally[tuple[str, str]]:
+def _gpus(instances: list[Instance]) -> Tally[tuple[str, str]]:
     tally: Tally[tuple[str, str]] = Tally()
     for instance in instances:
         tally[(instance.project, instance.network)] += len(instance.grant.gpus)

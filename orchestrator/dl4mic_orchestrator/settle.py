@@ -6,10 +6,10 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 from dl4mic import retry
 from dl4mic.v1.job_pb2 import Job as JobMessage
@@ -45,20 +45,30 @@ _ENDS = {
 }
 
 
+class Meter(Protocol):
+    """Counts, for the metrics."""
+
+    def failed(self, network: str, error: JobError) -> None:
+        """Take an attempt that failed."""
+
+    def ended(self, job: JobMessage) -> None:
+        """Take a job that has ended."""
+
+
 @dataclass(frozen=True)
 class Settlement:
     """Knows what follows when an attempt has ended.
 
     Attributes
     ----------
-    ended
-        Takes every job that has ended, for the metrics.
+    meter
+        Counts attempts that failed and jobs that ended.
     """
 
     jobs: JobStore
     registry: Registry
     briefing: Briefing
-    ended: Callable[[JobMessage], None]
+    meter: Meter
 
     def settle(self, job_id: str, attempt: int, outcome: Outcome, cause: Cause | None) -> None:
         """Deal with the end of an attempt; `cause` says whether its end was asked for.
@@ -82,6 +92,7 @@ class Settlement:
 
     def fail(self, job_id: str, attempt: int, error: JobError) -> None:
         """Open the next attempt of a job, where the contract's table says so; else the job has failed."""
+        self.meter.failed(self.jobs.get(job_id).network, error)
         now = time.time()
         failed = Failure(error.code, now, self.jobs.progressed(job_id))
         failures = [*self.jobs.failures(job_id), failed]
@@ -139,7 +150,7 @@ class Settlement:
     ) -> None:
         if self.jobs.change_state(job_id, attempt, state, error=error, model=model):
             log.info("the job is %s", state.name, extra={"model": model or None})
-            self.ended(self.jobs.message(job_id))
+            self.meter.ended(self.jobs.message(job_id))
 
 
 def _waited(failures: list[Failure]) -> timedelta:
