@@ -18,7 +18,7 @@ SERVICES = sorted(path.parent for path in ROOT.glob("services/*/service.yaml"))
 FAKE = ROOT / "tests" / "fakes" / "blur"
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
-TAKE_A_NETWORK_AS_ARGUMENT = ("Makefile", "tests/demo.py", "tests/bench/")
+TAKE_A_NETWORK_AS_ARGUMENT = ("Makefile", "tests/demo.py", "tests/bench/", "docs/")
 
 
 def tracked_files() -> list[str]:
