@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from dl4mic_client import address as addresses
 from dl4mic_client import archive, transfer
 from dl4mic_client import parameters as typed
 from dl4mic_client.connection import Connection
-from dl4mic_client.errors import Unsupported
+from dl4mic_client.errors import Unreachable, Unsupported
 from dl4mic_client.job import Job
 from dl4mic_client.parameters import Plain
 from dl4mic_client.references import model_reference, network_of
@@ -51,6 +52,8 @@ def connect(server: str | None = None) -> Client:
     text = server or os.environ.get("DL4MIC_SERVER", "")
     if text:
         return Client(Connection(addresses.parse(text)))
+    if sys.platform == "win32":
+        raise Unreachable("An embedded server needs Linux or macOS.", "Name a server by --server.")
     from dl4mic_client.embedded import Embedded
 
     embedded = Embedded.of_environment()

@@ -12,8 +12,9 @@ from dl4mic.v1 import job_pb2
 from dl4mic_client import words
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
+    from dl4mic_client.bars import BarWithText
     from dl4mic_client.transfer import TransferProgress
 
 _RATE_WINDOW = 20
@@ -194,9 +195,9 @@ class Bar:
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
 
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._console = Console(file=stream, highlight=False)
         self._course = Course()
-        self._bars: Progress | None = None
+        self._bars: BarWithText | None = None
         self._task: TaskID | None = None
         self._kind = ""
 
@@ -253,28 +254,17 @@ class Bar:
     ) -> None:
         if kind != self._kind:
             self.close()  # what is done stays on the screen, the next phase goes below
-        shown: dict[str, Any] = {"amount": amount, "figures": figures, "left": left}
         self._kind = kind
         bars = self._bars or self._open(transient=kind == _WAITING)
         if self._task is None:
-            self._task = bars.add_task(kind, total=total, **shown)
-        bars.update(self._task, completed=done, total=total, **shown)
+            self._task = bars.add_task(kind, total=total, amount=amount, left=left)
+        bars.update(self._task, completed=done, total=total, amount=amount, left=left)
+        bars.below = figures
 
-    def _open(self, *, transient: bool) -> Progress:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    def _open(self, *, transient: bool) -> BarWithText:
+        from dl4mic_client.bars import open_bar
 
-        self._bars = Progress(
-            SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[amount]}"),
-            TextColumn("{task.fields[figures]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=self._console,
-            transient=transient,
-        )
-        self._bars.start()
+        self._bars = open_bar(self._console, transient=transient)
         return self._bars
 
 
@@ -298,8 +288,8 @@ def _state_words(course: Course) -> str:
 
 def _amount(progress: job_pb2.Progress) -> str:
     if not progress.total:
-        return f"{progress.done:g} {progress.unit}".strip() if progress.done else ""
-    return f"{progress.done:g}/{progress.total:g} {progress.unit}".strip()
+        return f"{progress.done:.12g} {progress.unit}".strip() if progress.done else ""
+    return f"{progress.done:.12g}/{progress.total:.12g} {progress.unit}".strip()
 
 
 def _progress_words(course: Course) -> str:

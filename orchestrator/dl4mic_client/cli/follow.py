@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from dl4mic_client.cli import output
-from dl4mic_client.cli.exit_codes import ExitCode
+from dl4mic_client.cli.exit_codes import ExitCode, code_of
 from dl4mic_client.cli.program import Session
+from dl4mic_client.errors import JobEnded
 
 if TYPE_CHECKING:
     from dl4mic_client.job import Job
@@ -52,9 +53,13 @@ def follow(session: Session, job: Job, after: int = 0) -> None:
 
 
 def print_events(job: Job, after: int = 0) -> None:
-    """Print every event as a line of JSON until the job has ended."""
+    """Print every event as a line of JSON until the job has ended; end with its exit code."""
     for event in job.watch(after):
         output.line(output.plain(event))
+    try:
+        conclude(job)
+    except JobEnded as error:  # the last line has said it
+        click.get_current_context().exit(code_of(error))
 
 
 def conclude(job: Job) -> None:

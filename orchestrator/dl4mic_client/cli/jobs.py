@@ -83,7 +83,7 @@ def watch(session: Session, job_id: str, after: int) -> None:
     else:
         follow(session, found, after)
         summary.conclusion(session, found.refresh(), None)
-    conclude(found)
+        conclude(found)
 
 
 @job.command()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from dl4mic.v1 import model_pb2
 
+_TELLING = ("f1@", "ssim", "iou", "accuracy")
+"""Parts of the ids of the scores that sum a model up, the best first."""
+
 
 @click.command(cls=Command)
 @click.option("--name", default="", help="Only versions of this model.")
@@ -50,11 +53,15 @@ def _tag(model: model_pb2.Model) -> str:
 
 
 def _headline(model: model_pb2.Model) -> str:
-    """Give the first score of the newest QC."""
-    for control in model.quality_controls:
-        for name, value in control.scores.items():
-            return f"{name} {value:.3f}"
-    return ""
+    """Give the most telling score of the newest QC, and how many there are where none is known."""
+    if not model.quality_controls:
+        return ""
+    scores = model.quality_controls[0].scores
+    for telling in _TELLING:
+        for name in sorted(scores):
+            if telling in name:
+                return f"{name} {scores[name]:.3f}"
+    return f"{len(scores)} scores"
 
 
 @click.group(cls=Group)

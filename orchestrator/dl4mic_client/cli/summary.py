@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 _SCORES = "qc.json"
 _MOST_WARNINGS = 10
 _LONGEST = 60
+_KINDS = {
+    "model": "model files",
+    "report.pdf": "report",
+    "qc.csv": "scores",
+    "panels": "pictures",
+    "predictions": "results",
+}
 
 
 def about(job: Job) -> str:
@@ -33,7 +40,7 @@ def about(job: Job) -> str:
         return words.clip(record.waiting_reason, _LONGEST)
     if record.state == record.RUNNING and record.progress.total:
         progress = record.progress
-        return f"{progress.phase} {progress.done:g}/{progress.total:g} {progress.unit}"
+        return f"{progress.phase} {progress.done:.12g}/{progress.total:.12g} {progress.unit}"
     return record.model or record.title or _models_of(record)
 
 
@@ -136,7 +143,7 @@ def _scored(session: Session, job: Job, out: Path | None) -> None:
 
 def _predicted(session: Session, job: Job, out: Path | None) -> None:
     progress = job.record.progress
-    done = f"{progress.done - progress.failed:g}"
+    done = f"{progress.done - progress.failed:.12g}"
     click.echo(f"Done: {done} {progress.unit or 'images'} in {_took(job.record)}.")
     if progress.failed:
         click.echo(f"{progress.failed} failed; the warnings above and the log say why:")
@@ -172,7 +179,7 @@ def _places(session: Session, job: Job, out: Path | None, *names: str) -> Iterat
     folder = out or _folder_of(session, job)
     there = [name for name in names if folder and (folder / name).exists()]
     for name in there:
-        yield Path(name).stem, str(Path(folder or "", name))
+        yield _KINDS[name], str(Path(folder or "", name))
     if not there:
         yield "results", f"dl4mic job download {job.id} --out DIR{session.again}"
 

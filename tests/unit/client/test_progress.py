@@ -95,6 +95,12 @@ def test_lines_of_progress_are_few() -> None:
     assert lines[-1] == "training 1000/1000 epochs, loss 0.5, 100 epochs/s, 0:00 left"
 
 
+def test_large_counts_are_written_out() -> None:
+    assert lines_of(timed([progress(1_234_567, 24_000_000)])) == [
+        "training 1234567/24000000 epochs"
+    ]
+
+
 def test_slow_work_is_told_now_and_then() -> None:
     assert len(lines_of(timed([progress(0, 1000), progress(1, 1000)], every_seconds=60))) == 2
 
