@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Is this data set fit for this network? Asked before a framework is loaded or a GPU is waited for.
+"""Are data set and models fit for this network? Asked before a framework is loaded or a GPU is waited for.
 
 ``python -m dl4mic_sdk.data_check ATTEMPT_FOLDER`` writes `data.json`, or `data_fault.json` and exits with 3.
 """
@@ -16,6 +16,7 @@ from dl4mic_sdk.dataset_reader import Dataset, DatasetReader
 from dl4mic_sdk.errors import DataError, SdkError
 from dl4mic_sdk.images import list_images
 from dl4mic_sdk.job_folder import REQUEST_FILE, read_json, write_json
+from dl4mic_sdk.model_check import check_models
 from dl4mic_sdk.split import split_by_parameters
 
 __all__ = ["DataSummary", "check_data", "main"]
@@ -43,12 +44,15 @@ def check_data(request: Mapping[str, Any], attempt_folder: Optional[Path] = None
     ------
     DataError
         The data cannot be used; all files at fault are named.
+    ModelError
+        A model that the request names cannot be used.
 
     Notes
     -----
     For a prediction only headers are read, and single bad files do not keep the others from being predicted. One
     pair of images is held at a time, whatever their number.
     """
+    check_models(request)
     here = _known(request, attempt_folder)
     if here is not None:
         return here

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Can the models that a request names be used? Asked, by their records alone, before a framework is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping
+
+from dl4mic_sdk.errors import ModelError
+from dl4mic_sdk.task import ModelFolder
+from dl4mic_sdk.training import weights_path
+
+
+def check_models(request: Mapping[str, Any]) -> None:
+    """Look at the models of a request: those to apply or score, and the one that a training starts from.
+
+    Parameters
+    ----------
+    request
+        Content of `request.json`.
+
+    Raises
+    ------
+    ModelError
+        A model has no readable record, is of another network, was not finished, or lacks the weights that are asked
+        for. A model without a list of its weights is left to its network to judge.
+    """
+    parent = request.get("parent")
+    for each in [*(request.get("models") or ()), *([parent] if parent else ())]:
+        folder = Path(each["folder"])
+        model = ModelFolder.open(each["name"], folder, each["weights"], request["network"])
+        _refuse_unfinished(model)
+        if "weights" in model.record:
+            _refuse_missing_weights(model)
+
+
+def _refuse_unfinished(model: ModelFolder) -> None:
+    if model.record.get("complete") is False:
+        message = "model {}: its training has not been finished".format(model.name)
+        raise ModelError(message, "Retry that training, or choose another model.")
+
+
+def _refuse_missing_weights(model: ModelFolder) -> None:
+    kept = [str(each) for each in model.record["weights"]]
+    if model.weights not in kept:
+        text = "model {}: it has no weights '{}'"
+        hint = "It keeps {}.".format(", ".join(kept) or "none")
+        raise ModelError(text.format(model.name, model.weights), hint)
+    if not any(model.path.glob(weights_path(Path(), model.weights, ".*").name)):
+        text = "model {}: its weights '{}' are missing in {}"
+        hint = "The folder is damaged: copy it anew, or choose another model."
+        raise ModelError(text.format(model.name, model.weights, model.path), hint)
