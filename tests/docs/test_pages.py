@@ -5,29 +5,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from pages import ROOT, blocks, script
 from servers import ENVIRONMENTS, write_spots
 
 from demo import commands
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A copy of the tracked files: pages may write into it."""
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    )
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / "tree" / name)
-    return tmp_path / "tree"
 
 
 def run(commands_of_page: str, folder: Path, **variables: str) -> str:
@@ -72,28 +57,30 @@ def test_make_help_has_a_line_for_every_target() -> None:
         assert f"make {target} " in said or target == "help", target
 
 
-def test_the_page_for_client_authors(tree: Path, tmp_path: Path) -> None:
+def test_the_page_for_client_authors(copy_of_tree: Path, tmp_path: Path) -> None:
     write_spots(tmp_path / "lab", 4, seed=0)
     python = "\n".join(blocks("proto/README.md", "python"))
     (tmp_path / "client.py").write_text(python)
     commands_of_page = script("proto/README.md") + f"\npython {tmp_path}/client.py\n"
-    said = run(commands_of_page, tree, JOBS=str(tmp_path / "jobs"), LAB=str(tmp_path / "lab"))
+    said = run(
+        commands_of_page, copy_of_tree, JOBS=str(tmp_path / "jobs"), LAB=str(tmp_path / "lab")
+    )
     assert "dl4mic.v1.NetworkService" in said
     assert '"state": "SUCCEEDED"' in said
     assert "val_loss" in said and said.rstrip().endswith("SUCCEEDED")
 
 
-def test_the_page_that_teaches_how_to_add_a_network(tree: Path, tmp_path: Path) -> None:
+def test_the_page_that_teaches_how_to_add_a_network(copy_of_tree: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     (workspace / "environments").symlink_to(ENVIRONMENTS)
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     said = run(
         script("services/README.md"),
-        tree,
+        copy_of_tree,
         DL4MIC_WORKSPACE=str(workspace),
-        DL4MIC_SERVICES=str(tree / "services"),
+        DL4MIC_SERVICES=str(copy_of_tree / "services"),
     )
     assert "services/mine: in order" in said
     assert "first:1" in said
-    assert (tree / "scores" / "report.pdf").stat().st_size > 10_000
+    assert (copy_of_tree / "scores" / "report.pdf").stat().st_size > 10_000
