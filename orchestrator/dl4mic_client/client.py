@@ -132,18 +132,14 @@ class Client:
             Name of the model to make; its version is the next free one.
         validation_source, validation_target : str or path, optional
             Images to validate on; without them a part of `source` is held out.
-        axes : str, optional
-            Axes of every file, slowest first ("ZYX"); without it, as the files say.
-        class_names : sequence of str, optional
-            Names of the classes, for targets that have classes.
-        preset : str, optional
-            Name of a preset of the network.
+        axes, class_names : str and sequence of str, optional
+            Axes of every file, slowest first ("ZYX"), where files do not say; names of classes.
         parent : str or path, optional
             Start from this model; `weights` says from which of its weights.
         options : JobOptions, optional
             Name, project, priority, device ... of the job.
-        parameters, **more
-            Values that differ from the preset's.
+        preset, parameters, **more
+            Name of a preset of the network, and values that differ from it.
 
         Raises
         ------
