@@ -92,6 +92,12 @@ class WarmPool:
                 entry.idle_since = time.time()
             self.wake.set()
 
+    def holds(self, key: WarmKey) -> bool:
+        """Say whether an instance has read the model already."""
+        with self._changed:
+            entry = self._entries.get(key)
+            return entry is not None and entry.connection is not None and not entry.stopping
+
     def wishes(self) -> list[WarmWish]:
         """List what callers wait for."""
         needs = self._catalog.needs()

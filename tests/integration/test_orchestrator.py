@@ -231,7 +231,7 @@ def test_an_upload_that_broke_goes_on(new_orchestrator: New) -> None:
     put = orchestrator.files.PutData
     content = np.random.default_rng(0).bytes(5000)
     at = "uploads:a/x.tif"
-    assert code_of(lambda: put(uploads(at, content, cut=2000))) is grpc.StatusCode.ABORTED
+    assert code_of(lambda: put(uploads(at, content, cut=2000))) is grpc.StatusCode.DATA_LOSS
     (entry,) = orchestrator.files.ListData(ListDataRequest(location="uploads:a")).entries
     assert (entry.location, entry.size, entry.complete) == (at, 3000, False)
     assert put(uploads(at, content, offset=3000)).entry.complete

@@ -31,18 +31,22 @@ from dl4mic.v1.network_pb2_grpc import NetworkServiceServicer, NetworkServiceStu
 from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
 from dl4mic_orchestrator.api.errors import relayed, translated
 from dl4mic_orchestrator.catalog import Catalog
-from dl4mic_orchestrator.records import Capacity, Device, WarmKey
+from dl4mic_orchestrator.records import Capacity, Device, Model, WarmKey
 from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.store.jobs import JobNotFoundError, JobStore
 from dl4mic_orchestrator.store.models import ModelNotFoundError
 
 _WARM_WAIT_SECONDS = 600.0
+_MODEL_NAME = "header.model.name"
 _ANYWHERE = "/"
 """Stands for the images' location, which single images have none of."""
 
 
 class WarmInstances(Protocol):
     """Lends warm instances."""
+
+    def holds(self, key: WarmKey) -> bool:
+        """Say whether one has read the model already."""
 
     def lease(
         self, key: WarmKey, timeout_seconds: float
@@ -221,29 +225,38 @@ class NetworkApi(NetworkServiceServicer):
     def _warm_key(self, header: PredictImageRequest.Header, *, local: bool) -> WarmKey:
         with translated():
             network = self._admission.catalog.network(header.network)
-            device = header.device or JobOptions.AUTO
-            request = PredictRequest(
-                network=network.name,
-                model=header.model,
-                parameters=dict(header.parameters.items()),
-                options=JobOptions(device=device),
-            )
-            request.data.source = _ANYWHERE
-            check_predict(request, network)
-            self._admission.check_device(request, network)
-            folder = self._model_folder(header.model, network.name, local=local)
-        return WarmKey(network.name, str(folder), header.model.weights or "best", Device(device))
+            self._check_header(header, network)
+            model = self._registered(header.model, network.name, local=local)
+            registry = self._admission.registry
+            if model is None:
+                folder = self._admission.locations.resolve(header.model.name, _MODEL_NAME, local)
+            else:
+                folder = registry.locate(model)
+            weights = header.model.weights or "best"
+            device = Device(header.device or JobOptions.AUTO)
+            key = WarmKey(network.name, str(folder), weights, device)
+            if model is not None and not self._warm.holds(key):
+                registry.folder(model)  # is about to be read, so it is checked
+        return key
 
-    def _model_folder(self, model: ModelReference, network: str, *, local: bool) -> Path:
-        admission = self._admission
-        tag = admission.tag("header.model", model, network, local=local)
+    def _check_header(self, header: PredictImageRequest.Header, network: Network) -> None:
+        request = PredictRequest(network=network.name, model=header.model)
+        for name, value in header.parameters.items():
+            request.parameters[name].CopyFrom(value)
+        request.options.device = header.device or JobOptions.AUTO
+        request.data.source = _ANYWHERE
+        check_predict(request, network)
+        self._admission.check_device(request, network)
+
+    def _registered(self, model: ModelReference, network: str, *, local: bool) -> Model | None:
+        """Find a registered model; None for one that is a folder elsewhere."""
+        tag = self._admission.tag("header.model", model, network, local=local)
         if not tag and model.name.startswith(references.JOB_PREFIX) and "/" not in model.name:
-            tag = admission.jobs.message(model.name.removeprefix(references.JOB_PREFIX)).model
+            job = self._admission.jobs.message(model.name.removeprefix(references.JOB_PREFIX))
+            tag = job.model
             if not tag:
-                raise refuse("header.model.name", f"{model.name} has made no model yet")
-        if not tag:
-            return admission.locations.resolve(model.name, "header.model.name", local)
-        return admission.registry.folder(admission.registry.rows.find(tag))
+                raise refuse(_MODEL_NAME, f"{model.name} has made no model yet")
+        return self._admission.registry.rows.find(tag) if tag else None
 
 
 def _relayed(answer: Iterator[PredictImageResponse]) -> Iterator[PredictImageResponse]:

@@ -91,15 +91,25 @@ class Registry:
         BrokenModelError
             The content is missing or was changed.
         """
-        try:
-            folder = self._content.path(model.tag)
-        except LookupError as error:
-            raise BrokenModelError(str(error)) from error
+        folder = self.locate(model)
         if digest_of_folder(folder) != model.digest:
             raise BrokenModelError(
                 f"the content of model {model.tag} was changed after it was published: {folder}"
             )
         return folder
+
+    def locate(self, model: Model) -> Path:
+        """Give the folder of a model whose content nobody is about to read.
+
+        Raises
+        ------
+        BrokenModelError
+            It is missing.
+        """
+        try:
+            return self._content.path(model.tag)
+        except LookupError as error:
+            raise BrokenModelError(str(error)) from error
 
     def delete(self, model: Model) -> int:
         """Delete a version; return the bytes that are free now."""
