@@ -138,7 +138,7 @@ class Job:
                     return
                 yield each
         finally:
-            call.cancel()
+            call.cancel()  # type: ignore[no-untyped-call]  # as grpc-stubs has it
 
     def _raise_unless_time_is_up(self, error: grpc.RpcError) -> None:
         if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 from dl4mic_sdk.errors import ModelError
 
 if TYPE_CHECKING:
-    from dl4mic_sdk.data_check import DataSummary
+    from dl4mic_sdk.data_summary import DataSummary
     from dl4mic_sdk.pairs import Item
 
 MODEL_RECORD = "model.json"

@@ -9,7 +9,8 @@ from typing import Any, Callable, Dict, Mapping, Optional
 
 from dl4mic_sdk import model_record
 from dl4mic_sdk.context import Context
-from dl4mic_sdk.data_check import DataSummary, check_data
+from dl4mic_sdk.data_check import check_data
+from dl4mic_sdk.data_summary import DataSummary
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.split import Split, split_by_parameters
 from dl4mic_sdk.task import ModelFolder, PredictTask, QcTask, TrainTask
