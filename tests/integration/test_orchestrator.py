@@ -147,7 +147,7 @@ def test_a_job_whose_dependency_fails_fails(new_orchestrator: New) -> None:
 def test_jobs_take_turns_on_few_slots(new_orchestrator: New) -> None:
     """One slot: the urgent job overtakes, and no two run at the same time."""
     orchestrator = new_orchestrator("--cpus", "1")
-    orchestrator.train("first", epochs=20, step_seconds=0.02)
+    orchestrator.train("first", epochs=50, step_seconds=0.02)
     orchestrator.wait_for("first", "progress")
     orchestrator.train("second", epochs=1)
     urgent = orchestrator.train_request("urgent", epochs=1)
@@ -157,9 +157,10 @@ def test_jobs_take_turns_on_few_slots(new_orchestrator: New) -> None:
     assert (node.cpus, node.free_cpus) == (1, 0)
     instances = orchestrator.catalog.ListInstances(ListInstancesRequest()).instances
     assert [instance.job_id for instance in instances] == ["first"]
-    wait_until(lambda: "is free" in orchestrator.job("second").waiting_reason)
     jobs = [orchestrator.wait(each) for each in ("first", "urgent", "second")]
     assert all(job.state == Job.SUCCEEDED for job in jobs)
+    reasons = [event.state.waiting_reason for event in orchestrator.events("second")]
+    assert any("waits until a place is free" in reason for reason in reasons)
     starts = [job.start_time.ToNanoseconds() for job in jobs]
     assert starts == sorted(starts)
     assert jobs[1].start_time.ToNanoseconds() >= jobs[0].end_time.ToNanoseconds() - 2e9
