@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Iterable, List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 from framework import quiet
@@ -23,8 +23,8 @@ OVERLAPS = (0.3, 0.4, 0.5)
 IOUS = (0.3, 0.5, 0.7)
 """Both as in the library's `optimize_thresholds`."""
 
-MOST_PIXELS = 32_000_000
-"""Of validation images that are searched on; the rest would cost time and memory and change little."""
+MOST_PROPOSALS, MOST_PIXELS = 250_000, 16_000_000
+"""Once validation images hold so many, further ones are left out: they would cost memory and change little."""
 
 _Proposals = Tuple[np.ndarray, Tuple[np.ndarray, np.ndarray]]
 
@@ -96,7 +96,10 @@ def choose_thresholds(
     """
     truths: List[np.ndarray] = []
     proposals: List[_Proposals] = []
-    for number, item in enumerate(_within_bounds(items)):
+    for number, item in enumerate(items):
+        if _enough(truths, proposals):
+            ctx.log.info("choosing thresholds on %d of %d validation images", number, len(items))
+            break
         ctx.raise_if_stopping()
         ctx.progress(number, len(items), "images", "choosing thresholds")
         truths.append(fill_label_holes(item.read_target().pixels.astype(np.int32)))
@@ -107,13 +110,9 @@ def choose_thresholds(
     return _search(model, truths, proposals, ctx)
 
 
-def _within_bounds(items: Sequence[Item]) -> Iterable[Item]:
-    pixels = 0
-    for item in items:
-        if pixels and pixels + np.prod(item.shape) > MOST_PIXELS:
-            continue
-        pixels += int(np.prod(item.shape))
-        yield item
+def _enough(truths: Sequence[np.ndarray], proposals: Sequence[_Proposals]) -> bool:
+    pixels, proposed = sum(each.size for each in truths), sum(each[0].size for each in proposals)
+    return pixels >= MOST_PIXELS or proposed >= MOST_PROPOSALS
 
 
 def _propose(model: Any, pixels: np.ndarray) -> _Proposals:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "services" / "_sdk"), str(ROOT / "proto")]
 
@@ -119,7 +121,7 @@ def train_task(
 def interleaved(
     one: Callable[[], Measured], other: Callable[[], Measured], pairs: int = PAIRS
 ) -> dict[str, float]:
-    """Run two things in turns after one warm-up each; return medians in milliseconds, and ratios of one to the other."""
+    """Run two things in turns after one warm-up each; return medians in ms, and the ratios within the pairs."""
     one(), other()
     runs = [(one(), other()) for _ in range(pairs)]
     ours = [first for first, _ in runs]
@@ -132,6 +134,14 @@ def interleaved(
         "wall_ratio": _median([first.wall / second.wall for first, second in runs]),
         "cpu_ratio": _median([first.cpu / second.cpu for first, second in runs]),
     }
+
+
+def varied(pixels: np.ndarray, number: int, side: int) -> np.ndarray:
+    """Mirror an image to `side` pixels along Y and X and shift it, so that many different ones come of it."""
+    missing = [(0, max(0, side - size)) for size in pixels.shape[-2:]]
+    wide = np.pad(pixels, [(0, 0)] * (pixels.ndim - 2) + missing, "symmetric")
+    shifted: np.ndarray = np.roll(wide, (37 * number, 53 * number), axis=(-2, -1))
+    return np.ascontiguousarray(shifted[..., :side, :side])
 
 
 def _median(values: Sequence[float]) -> float:
