@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from dl4mic_sdk.data_summary import DataSummary, FileFacts
-from dl4mic_sdk.images import ImageInfo
+from dl4mic_sdk.images import LARGEST_LABEL, ImageInfo
 
 PAIRED_WITH_IMAGES = ("paired_images", "binary_masks", "class_masks", "label_images")
 MASKS = ("binary_masks", "class_masks", "label_images")
@@ -150,11 +150,15 @@ def not_finite_fault(count: int) -> Optional[Fault]:
     return Fault(text, "Replace them by numbers, e.g. in Fiji with Process > Noise > Remove NaNs.")
 
 
-def negative_fault(minimum: float) -> Optional[Fault]:
-    """Say that an object number is below 0."""
-    if minimum >= 0:
-        return None
-    return Fault("has a label {:g}; labels count from 0".format(minimum), "Use 0 for background.")
+def label_fault(minimum: float, maximum: float) -> Optional[Fault]:
+    """Say that an object number is below 0, or larger than a label image of 32 bit holds."""
+    if minimum < 0:
+        text = "has a label {:g}; labels count from 0".format(minimum)
+        return Fault(text, "Use 0 for background.")
+    if maximum > LARGEST_LABEL:
+        text = "has a label {:.0f}; labels go up to {}".format(maximum, LARGEST_LABEL)
+        return Fault(text, "Number the objects from 1 on.")
+    return None
 
 
 def unnumbered(parts: Mapping[str, int], mask_count: int) -> Dict[str, Fault]:
@@ -189,12 +193,13 @@ def warnings_of(summary: DataSummary) -> Iterator[Tuple[str, str]]:
     """Yield (code, message) of what is odd in a set that can be used."""
     sources = [each for each in summary.files if each.role == "source"]
     read = [each for each in sources if each.sha256]
-    yield from _about(
-        "CONSTANT_IMAGES", "the same value everywhere", (e for e in read if e.minimum == e.maximum)
-    )
+    constant = (each for each in read if each.minimum == each.maximum)
+    yield from _about("CONSTANT_IMAGES", "Images with the same value everywhere", constant)
     masks = (each for each in summary.files if each.foreground == 0)
-    yield from _about("EMPTY_MASKS", "a mask without any object", masks)
-    yield from _about("DUPLICATE_IMAGES", "the pixels of another image", _repeated(read))
+    yield from _about("EMPTY_MASKS", "Masks without any object", masks)
+    yield from _about(
+        "DUPLICATE_IMAGES", "Images with the pixels of another image", _repeated(read)
+    )
     dtypes = sorted({each.dtype for each in sources})
     if len(dtypes) > 1:
         yield "MIXED_TYPES", "The images are of different types: {}.".format(", ".join(dtypes))
@@ -229,7 +234,7 @@ def _about(code: str, what: str, files: Iterable[FileFacts]) -> Iterator[Tuple[s
     if names:
         more = len(names) - _NAMES_SAID
         said = ", ".join(names[:_NAMES_SAID]) + (" and {} more".format(more) if more > 0 else "")
-        yield code, "{} of the images with {}: {}.".format(len(names), what, said)
+        yield code, "{} ({}): {}.".format(what, len(names), said)
 
 
 def _repeated(files: Iterable[FileFacts]) -> List[FileFacts]:

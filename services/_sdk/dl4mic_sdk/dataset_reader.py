@@ -241,7 +241,7 @@ class DatasetReader:
         if not self._need.masks:
             return data_rules.not_finite_fault(facts.not_finite)
         self._files[-1] = replace(self._files[-1], foreground=facts.foreground)
-        fault = data_rules.negative_fault(facts.minimum)
+        fault = data_rules.label_fault(facts.minimum, facts.maximum)
         if fault is None and self._need.supervision == "label_images":
             self._note_labels(image)
         return fault

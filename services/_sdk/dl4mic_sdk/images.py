@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,21 +24,14 @@ AXES = "TZCYX"
 
 _FORMATS = {".tif": "tiff", ".tiff": "tiff", ".btf": "tiff", ".png": "png", ".npy": "npy"}
 _OTHER_IMAGES = {
-    ".jpg",
-    ".jpeg",
-    ".bmp",
-    ".gif",
-    ".czi",
-    ".nd2",
-    ".lif",
-    ".lsm",
-    ".oib",
-    ".oif",
-    ".ims",
-}
+    ".jpg", ".jpeg", ".bmp", ".gif", ".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".ims"
+}  # fmt: skip
 
 MOST_BYTES = 1 << 40
 """Larger images are taken for a damaged header."""
+
+LARGEST_LABEL = 2**32 - 1
+"""Of object numbers: the most that a label image of 32 bit holds."""
 
 _TRUSTED_BYTES = 256 << 20
 _MOST_EXPANSION = 2000.0
@@ -118,8 +112,11 @@ class Stored:
 
 
 def stem(path: PathLike) -> str:
-    """Name of an image file without folder and suffix; ``.ome.tif`` counts as one suffix."""
-    name = Path(path).name
+    """Name of an image file without folder and suffix; ``.ome.tif`` counts as one suffix.
+
+    Letters with accents are composed: macOS writes them in two characters, so that equal names would differ.
+    """
+    name = unicodedata.normalize("NFC", Path(path).name)
     base = Path(name).stem if Path(name).suffix.lower() in _FORMATS else name
     return base[:-4] if base.lower().endswith(".ome") else base
 
@@ -149,7 +146,7 @@ def list_images(folder: PathLike) -> List[Path]:
 def natural_key(name: str) -> Tuple[Tuple[int, int, str], ...]:
     """Key that sorts numbers within names by their value."""
     parts = re.split(r"(\d+)", name.lower())
-    key = [(1, int(each), "") if each.isdigit() else (0, 0, each) for each in parts]
+    key = [(1, int(each), "") if each.isdecimal() else (0, 0, each) for each in parts]
     return tuple(key) + ((0, 0, name),)
 
 
@@ -214,8 +211,8 @@ def write(
 ) -> None:
     """Write an image as TIFF with axes and pixel size, as ImageJ reads it.
 
-    The file takes its place when it is complete. What ImageJ's format cannot hold (32-bit integers, more than 4 GB)
-    becomes a plain (Big)TIFF that carries the same facts.
+    The file takes its place when it is complete. What ImageJ's format cannot hold (32-bit integers, axes of length 1,
+    more than 4 GB) becomes a plain (Big)TIFF that carries the same facts.
 
     Parameters
     ----------
@@ -231,7 +228,7 @@ def write(
     Raises
     ------
     ValueError
-        Labels that are negative or no integers.
+        Labels that `smallest_labels` refuses.
     """
     from dl4mic_sdk import tiff
 
@@ -250,11 +247,14 @@ def smallest_labels(labels: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        They are negative or no integers.
+        They are negative, above `LARGEST_LABEL` or no integers.
     """
     if labels.dtype.kind not in "uib" or (labels.size and labels.min() < 0):
         raise ValueError("object numbers must be integers from 0, not {}".format(labels.dtype))
-    fits = not labels.size or labels.max() <= np.iinfo(np.uint16).max
+    largest = int(labels.max()) if labels.size else 0
+    if largest > LARGEST_LABEL:
+        raise ValueError("the object number {} is above {}".format(largest, LARGEST_LABEL))
+    fits = largest <= np.iinfo(np.uint16).max
     return labels.astype(np.uint16 if fits else np.uint32, copy=False)
 
 
@@ -291,8 +291,14 @@ def _refuse_absurd(path: Path, stored: Stored) -> None:
     size = stored.dtype.itemsize
     for length in stored.shape:
         size *= int(length)
-    if stored.dtype.kind not in "uibf" or min(stored.shape, default=0) < 1:
-        raise ImageError(path, "holds {} {} and no pixels".format(stored.shape, stored.dtype))
+    if stored.dtype.kind not in "uibf":
+        text = "holds values of the type {}, which are no intensities"
+        hint = "Save it as integers or as real numbers, e.g. the absolute values of complex ones."
+        raise ImageError(path, text.format(stored.dtype), hint)
+    if min(stored.shape, default=0) < 1:
+        raise ImageError(
+            path, "holds no pixels: its shape is {}".format(stored.shape), "Save the image again."
+        )
     most = min(MOST_BYTES, max(_TRUSTED_BYTES, _MOST_EXPANSION * path.stat().st_size))
     if size > most:
         text = "its header claims {} pixels, which its {} bytes cannot hold"
@@ -328,7 +334,7 @@ def _asked(path: Path, names: str, asked: str, stored: Stored) -> str:
 def _guessed(path: Path, names: str, stored: Stored) -> str:
     """Name the one axis that a file leaves open: pages that nobody named are planes of a stack."""
     free = [each for each in "ZT" if each not in names]
-    if names.count("Q") == 1 and free and names.endswith("YX"):
+    if names.count("Q") == 1 and free and names.endswith(("YX", "YXC")):
         names = names.replace("Q", free[0])
     if "Q" in names or len(set(names)) < len(names) or not set("YX") <= set(names):
         text = "does not say what its axes of {} are".format(_sizes(stored.shape))

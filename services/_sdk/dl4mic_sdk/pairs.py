@@ -89,10 +89,13 @@ def pair(source: PathLike, target: PathLike) -> List[Tuple[Path, Path]]:
     Raises
     ------
     DataError
-        A folder is missing or empty, a name occurs twice in a folder (``a.tif`` and ``a.png``), or an image has no
-        counterpart; all such files are listed.
+        A folder is missing or empty, both are the same one, a name occurs twice in a folder (``a.tif`` and
+        ``a.png``), or an image has no counterpart; all such files are listed.
     """
     sources, targets = list_images(source), list_images(target)
+    if Path(source).resolve() == Path(target).resolve():
+        message = "{} is given for the images and for their targets".format(source)
+        raise DataError(message, "Give the folder of the targets as target.")
     if Path(source).is_file() and Path(target).is_file():
         return [(sources[0], targets[0])]
     by_name = _by_name(sources), _by_name(targets)
@@ -149,12 +152,14 @@ def _unmatched(files: Dict[str, List[Path]], others: Set[str], message: str) -> 
 
 
 def _unmatched_hint(images: Iterable[str], targets: Iterable[str]) -> str:
-    """Name what every target has in addition, if it is one and the same: ``_mask`` in ``a_mask``."""
+    """Say what the names differ in, if it is one and the same: ``_mask`` in ``a_mask``, or upper and lower case."""
     pairs = zip(sorted(set(images) - set(targets)), sorted(set(targets) - set(images)))
     additions = {target.replace(image, "", 1) if image in target else "" for image, target in pairs}
     hint = "Image and target must have the same file name; the suffix may differ."
     if len(additions) == 1 and additions != {""}:
         hint += " The targets' names have '{}' in addition: rename them.".format(additions.pop())
+    elif {each.lower() for each in images} == {each.lower() for each in targets}:
+        hint += " Here they differ in upper and lower case only."
     return hint
 
 

@@ -21,7 +21,7 @@ _MOST_IMAGEJ_BYTES = 4_000_000_000
 _IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 _CENTIMETRE = 3
 _COARSEST = 100.0
-"""µm a pixel; coarser ones are printers' resolutions such as 72 dpi, not microscopes'."""
+"""µm a pixel; coarser ones in a file without OME are printers' resolutions such as 72 dpi, not microscopes'."""
 
 _MICROMETRES = {
     "m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "inch": 25400.0, "in": 25400.0, "å": 1e-4,
@@ -55,7 +55,9 @@ def write(
     pixels = _storable(pixels)
     options: Dict[str, Any] = {"compression": "zlib"} if compress else {}
     known = {axis: float(size) for axis, size in pixel_size.items() if size > 0 and axis in axes}
-    if pixels.dtype.name in _IMAGEJ_TYPES and pixels.nbytes < _MOST_IMAGEJ_BYTES:
+    # ImageJ's format forgets an axis of length 1, or fails on it.
+    fits = pixels.dtype.name in _IMAGEJ_TYPES and pixels.nbytes < _MOST_IMAGEJ_BYTES
+    if fits and min(pixels.shape, default=0) > 1:
         options.update(_imagej_options(axes, known))
     else:
         options.update(_plain_options(axes, known))
@@ -115,13 +117,19 @@ def _product(shape: Tuple[int, ...]) -> int:
 
 def _pixel_size(file: tifffile.TiffFile) -> Dict[str, float]:
     """Size of a pixel in µm (for T: s), from the kind of metadata that the file has."""
-    if file.is_ome and file.ome_metadata:
-        size = _ome_size(file.ome_metadata)
-    elif file.is_imagej and file.imagej_metadata:
-        size = _imagej_size(file, file.imagej_metadata)
-    else:
-        size = _plain_size(file)
+    try:
+        size = _stated_size(file)
+    except (TypeError, ValueError, ElementTree.ParseError):
+        return {}  # what is said there is no size; the pixels are good nevertheless
     return {axis: float(each) for axis, each in size.items() if 0 < float(each) < float("inf")}
+
+
+def _stated_size(file: tifffile.TiffFile) -> Dict[str, float]:
+    if file.is_ome and file.ome_metadata:
+        return _ome_size(file.ome_metadata)
+    if file.is_imagej and file.imagej_metadata:
+        return _imagej_size(file, file.imagej_metadata)
+    return _plain_size(file)
 
 
 def _ome_size(xml: str) -> Dict[str, float]:
@@ -146,7 +154,7 @@ def _imagej_size(file: tifffile.TiffFile, metadata: Mapping[str, Any]) -> Dict[s
     size = {}
     unit = _MICROMETRES.get(str(metadata.get("unit", "")).lower())
     if unit:
-        size = {axis: unit / each for axis, each in _resolution(file).items()}
+        size = _fine({axis: unit / each for axis, each in _resolution(file).items()})
         if "spacing" in metadata:
             size["Z"] = unit * abs(float(metadata["spacing"]))
     if metadata.get("finterval"):
@@ -162,7 +170,10 @@ def _plain_size(file: tifffile.TiffFile) -> Dict[str, float]:
     unit = first.tags.get("ResolutionUnit")
     if unit is None or int(unit.value) != _CENTIMETRE:
         return {}
-    size = {axis: 1e4 / each for axis, each in _resolution(file).items()}
+    return _fine({axis: 1e4 / each for axis, each in _resolution(file).items()})
+
+
+def _fine(size: Mapping[str, float]) -> Dict[str, float]:
     return {axis: each for axis, each in size.items() if each <= _COARSEST}
 
 

@@ -139,6 +139,11 @@ def negative_labels(folders: Folders) -> Path:
     return folders.mask(2, -labelled().astype(np.int16))
 
 
+def huge_labels(folders: Folders) -> Path:
+    numbers = labelled().astype(np.uint64)
+    return folders.mask(2, np.where(numbers > 0, numbers + np.uint64(2**33), numbers))
+
+
 def coloured_labels(folders: Folders) -> Path:
     return folders.mask(2, np.stack([labelled().astype(np.uint8)] * 3))
 
@@ -184,6 +189,7 @@ FAULTS: List[Any] = [
     (break_pixels, "cannot be read", "damaged"),
     (float_labels, "its labels are float32 numbers", "16-bit"),
     (negative_labels, "has a label -5", "0 for background"),
+    (huge_labels, "has a label 8589934597; labels go up to 4294967295", "from 1 on"),
     (coloured_labels, "is a colour image", "coloured picture"),
     (nan_pixels, "has 1 pixels that are NaN", "Remove NaNs"),
     (too_many_axes, "is 6 x 64 x 80 (ZYX), but this network takes YX", "axes=CYX"),

@@ -272,3 +272,89 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, name: str, hint: str
 def test_the_name_is_without_suffix() -> None:
     names = ["a.tif", "a.ome.tif", "a.OME.TIFF", "a.b.tif", "a.png"]
     assert [images.stem(each) for each in names] == ["a", "a", "a", "a.b", "a"]
+
+
+@pytest.mark.parametrize("label", [False, True])
+@pytest.mark.parametrize(
+    ("axes", "shape"),
+    [("ZYX", (1, 9, 8)), ("TZYX", (3, 1, 9, 8)), ("ZYX", (3, 9, 1)), ("YX", (1, 1))],
+)
+def test_an_axis_of_length_1_is_kept(
+    tmp_path: Path, axes: str, shape: Tuple[int, ...], label: bool
+) -> None:
+    pixels = np.arange(1, np.prod(shape) + 1).reshape(shape).astype(np.uint16)
+    write(tmp_path / "a.tif", Image(pixels, axes, PIXEL_SIZE), label=label)
+    image = read(tmp_path / "a.tif")
+    assert image.axes == axes
+    np.testing.assert_array_equal(image.pixels, pixels)
+    assert image.pixel_size == pytest.approx({axis: PIXEL_SIZE[axis] for axis in axes})
+
+
+def test_a_plain_stack_of_rgb_pages_has_planes_and_channels(tmp_path: Path) -> None:
+    pixels = pixels_along("ZYXC", "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+    image = read(tmp_path / "a.tif")
+    assert image.axes == "ZCYX"
+    np.testing.assert_array_equal(image.pixels, pixels.transpose(0, 3, 1, 2))
+
+
+def test_planar_and_interleaved_rgb_are_the_same(tmp_path: Path) -> None:
+    pixels = pixels_along("CYX", "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(tmp_path / "b.tif", pixels.transpose(1, 2, 0), photometric="rgb")
+    for name in ("a.tif", "b.tif"):
+        np.testing.assert_array_equal(read(tmp_path / name).pixels, pixels)
+
+
+def test_npy_in_fortrans_order_is_read_whole_and_in_part(tmp_path: Path) -> None:
+    pixels = pixels_along("ZYX")
+    np.save(tmp_path / "a.npy", np.asfortranarray(pixels))
+    np.testing.assert_array_equal(read(tmp_path / "a.npy").pixels, pixels)
+    part = read(tmp_path / "a.npy", region={"Z": slice(1, 3), "X": slice(2, 5)})
+    np.testing.assert_array_equal(part.pixels, pixels[1:3, :, 2:5])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.ones((4, 5), np.complex64), "type complex64, which are no intensities"),
+        (np.array([["a", "b"]]), "which are no intensities"),
+        (np.ones((0, 5), np.uint8), "no pixels: its shape is (0, 5)"),
+    ],
+)
+def test_what_holds_no_intensities_is_refused(
+    tmp_path: Path, values: np.ndarray, message: str
+) -> None:
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(ImageError) as caught:
+        inspect(tmp_path / "a.npy")
+    assert message in caught.value.fault and caught.value.hint
+
+
+def test_a_printers_resolution_is_no_pixel_size(tmp_path: Path) -> None:
+    metadata = {"axes": "YX", "unit": "inch"}
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels_along("YX"), imagej=True, resolution=(72, 72), metadata=metadata
+    )
+    assert read(tmp_path / "a.tif").pixel_size == {}
+
+
+def test_an_unreadable_pixel_size_does_not_spoil_the_image(tmp_path: Path) -> None:
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.2, "PhysicalSizeY": 0.2}
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, pixels_along("ZYX"), metadata=metadata, photometric="minisblack")
+    path.write_bytes(path.read_bytes().replace(b'SizeX="0.2"', b'SizeX="0,2"'))
+    image = read(path)
+    assert (image.axes, image.pixel_size) == ("ZYX", {})
+    np.testing.assert_array_equal(image.pixels, pixels_along("ZYX"))
+
+
+def test_names_with_any_characters_are_listed(tmp_path: Path) -> None:
+    names = ["a b.tif", "a.b.c.tif", "5²5.tif", "細胞.png", "-rf.npy"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert {each.name for each in list_images(tmp_path)} == set(names)
+
+
+def test_an_accent_in_two_characters_is_the_same_as_in_one() -> None:
+    assert images.stem("Zu\u0308rich.tif") == images.stem("Z\u00fcrich.png") == "Z\u00fcrich"

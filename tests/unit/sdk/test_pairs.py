@@ -76,3 +76,16 @@ def test_an_item_at_fault_or_without_target_says_so(tmp_path: Path) -> None:
         item.read_source()
     with pytest.raises(ValueError, match="has no target"):
         item.read_target()
+
+
+def test_names_that_differ_in_case_only_get_a_hint(tmp_path: Path) -> None:
+    source, target = folders(tmp_path, ["Cell1.tif", "Cell2.tif"], ["cell1.tif", "cell2.tif"])
+    with pytest.raises(DataError) as caught:
+        pair(source, target)
+    assert "upper and lower case only" in caught.value.hint
+
+
+def test_one_folder_is_not_both(tmp_path: Path) -> None:
+    source, target = folders(tmp_path, ["a.tif"], ["a.tif"])
+    with pytest.raises(DataError, match="for the images and for their targets"):
+        pair(source, target.parent / "images")

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, List, Tuple
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 
 from dl4mic_sdk import pairs
+from dl4mic_sdk.augment import Augmentation, FlipRotate, GaussianNoise, Intensity
 from dl4mic_sdk.errors import DataError
 from dl4mic_sdk.images import Image, write
 from dl4mic_sdk.pairs import Item
@@ -157,3 +161,52 @@ def test_images_smaller_than_a_patch_are_all_named(tmp_path: Path) -> None:
         str(items[0].source),
         "is smaller (40 x 50) than a patch of 48 x 48",
     )
+
+
+_DRAWN = """
+import hashlib, json, sys
+import numpy as np
+from pathlib import Path
+from dl4mic_sdk.augment import Augmentation, FlipRotate, GaussianNoise, Intensity
+from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.patches import PatchSampler
+from dl4mic_sdk.split import split
+folder = Path(sys.argv[1])
+paths = [(folder / "images" / n, folder / "masks" / n) for n in ("0.tif", "1.tif", "2.tif")]
+items = [Item(str(k), s, t, "YX", (40, 50)) for k, (s, t) in enumerate(paths)]
+train, validation, _ = split(items, 0.3, seed=5)
+varied = Augmentation((FlipRotate(), Intensity(), GaussianNoise()))
+sampler = PatchSampler(train, (16, 16), seed=5, augment=varied)
+digest = hashlib.sha256()
+for number in range(20):
+    patch = sampler.patch(number)
+    digest.update(patch.source.tobytes() + patch.target.tobytes())
+print([each.name for each in validation], digest.hexdigest())
+"""
+
+
+def test_another_process_draws_the_same(tmp_path: Path) -> None:
+    numbered(tmp_path, 3)
+    drawn = {
+        subprocess.run(
+            [sys.executable, "-c", _DRAWN, str(tmp_path)],
+            env=dict(os.environ, PYTHONHASHSEED=seed),
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(drawn) == 1
+
+
+def test_threads_draw_the_same_pixels_as_one_whatever_is_kept(tmp_path: Path) -> None:
+    items = numbered(tmp_path, 5)
+    options: Any = {"seed": 3, "measure": lambda image: (float(image.pixels.min()), 9.0)}
+    options["augment"] = Augmentation((FlipRotate(), Intensity(), GaussianNoise()))
+    alone = PatchSampler(items, (9, 12), **options)
+    shared = PatchSampler(items, (9, 12), cache_bytes=1, **options)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(shared.patch, range(60)))
+    for number, patch in enumerate(together):
+        np.testing.assert_array_equal(patch.source, alone.patch(number).source)
+        np.testing.assert_array_equal(patch.target, alone.patch(number).target)

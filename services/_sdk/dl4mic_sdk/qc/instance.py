@@ -79,7 +79,7 @@ def score_instances(true: np.ndarray, pred: np.ndarray) -> InstanceScore:
 
     Parameters
     ----------
-    true, pred : ndarray of any integer dtype, any number of axes, the same shape
+    true, pred : ndarray of any integer dtype or bool, any number of axes, the same shape
         Object numbers, not necessarily consecutive; 0 is background.
 
     Raises

@@ -9,15 +9,14 @@ from typing import Iterator, Tuple
 import numpy as np
 
 from dl4mic_sdk.errors import DataError
-
-LARGEST_LABEL = 2**32 - 1
-"""Two labels are packed into one 64-bit key."""
+from dl4mic_sdk.images import LARGEST_LABEL
 
 _CHUNK = 1 << 22
 """Pixels handled at once: bounds the memory beside the two images to about 200 MB."""
 
 _LOW_HALF = np.uint64(LARGEST_LABEL)
 _HALF = np.uint64(32)
+"""Two labels are packed into one 64-bit key."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def overlap(true: np.ndarray, pred: np.ndarray) -> Overlap:
 
     Parameters
     ----------
-    true, pred : ndarray of any integer dtype, any number of axes, the same shape
+    true, pred : ndarray of any integer dtype or bool, any number of axes, the same shape
         Target and predicted object numbers; 0 is background.
 
     Raises
@@ -88,10 +87,10 @@ def check_labels(labels: np.ndarray, name: str) -> None:
     Raises
     ------
     DataError
-        Not integers (so no NaN either), no pixels, negative labels, or labels above 2**32 - 1.
+        Neither integers nor bool (so no NaN either), no pixels, negative labels, or labels above 2**32 - 1.
     """
     hint = "A label image holds whole numbers from 0 (background) on, one number an object."
-    if not np.issubdtype(labels.dtype, np.integer):
+    if labels.dtype.kind not in "uib":
         raise DataError("{} holds {} values, not integers".format(name, labels.dtype), hint)
     if labels.size == 0:
         raise DataError("{} of shape {} holds no pixels".format(name, labels.shape), hint)

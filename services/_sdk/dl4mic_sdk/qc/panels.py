@@ -21,6 +21,8 @@ LEGEND_HEIGHT = 0.26
 TILE_GAP = 0.14
 _PNG_TILE_WIDTH = 4.0
 _PNG_DPI = 150
+_TALLEST_PNG = 40.0
+"""Inches; Agg draws no more than 2**16 pixels, and a tall and narrow image would ask for them."""
 _MARGIN = 0.15
 
 
@@ -96,7 +98,8 @@ def save_png(panel: Panel, path: Path) -> None:
     from matplotlib.figure import Figure
 
     columns = min(4, len(panel.tiles))
-    width = columns * (_PNG_TILE_WIDTH + TILE_GAP) - TILE_GAP
+    widest = columns * (_PNG_TILE_WIDTH + TILE_GAP) - TILE_GAP
+    width = min(widest, panel.widest(_TALLEST_PNG, columns))
     height = panel.height(width, columns)
     size = (width + 2 * _MARGIN, height + 2 * _MARGIN)
     figure = Figure(figsize=size, facecolor="white")

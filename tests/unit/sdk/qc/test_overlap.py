@@ -72,7 +72,6 @@ def test_thousands_of_objects_need_no_dense_table() -> None:
     [
         (np.zeros((2, 2)), PRED[:, :2], "the target holds float64 values"),
         (TRUE, np.full(TRUE.shape, np.nan), "the prediction holds float64 values"),
-        (TRUE > 0, PRED, "the target holds bool values"),
         (TRUE, PRED - 1, "the prediction holds the negative label -1"),
         (TRUE * 2**32, PRED, "the target holds the label 30064771072, above 4294967295"),
         (np.zeros((0, 4), int), PRED, "the target of shape (0, 4) holds no pixels"),
@@ -84,3 +83,9 @@ def test_refused(true: np.ndarray, pred: np.ndarray, message: str) -> None:
         overlap(true, pred)
     assert message in str(refusal.value)
     assert refusal.value.hint
+
+
+def test_a_target_of_one_object_may_be_true_and_false() -> None:
+    table = overlap(TRUE > 0, PRED)
+    assert table.true_labels.tolist() == [1]
+    assert as_dict(table) == {(1, 9): 3, (1, 4): 1}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +117,11 @@ def test_height_of_a_panel_holds_all_rows() -> None:
     tile = Tile("a", np.zeros((50, 100, 3), np.uint8))
     two_rows, one_row = Panel((tile,) * 4).height(4.0, 2), Panel((tile,) * 4).height(4.0, 4)
     assert two_rows > 2.0 > one_row
+
+
+@pytest.mark.parametrize("shape", [(3000, 2), (2, 3000), (1, 1)])
+def test_a_narrow_image_makes_no_endless_picture(shape: tuple, tmp_path: Path) -> None:
+    target = Image(np.ones(shape, np.uint16), "YX")
+    save_png(instance_panel(target, target, target), tmp_path / "panel.png")
+    width, height = struct.unpack(">II", (tmp_path / "panel.png").read_bytes()[16:24])
+    assert 50 < max(width, height) < 10_000
