@@ -9,10 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from pages import ROOT, blocks, script
 from servers import ENVIRONMENTS, write_spots
 
 from demo import commands
+
+
+SERVICE_PAGES = sorted(
+    path.relative_to(ROOT).as_posix() for path in ROOT.glob("services/[!_]*/README.md")
+)
 
 
 def run(commands_of_page: str, folder: Path, **variables: str) -> str:
@@ -28,6 +34,15 @@ def run(commands_of_page: str, folder: Path, **variables: str) -> str:
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def workspace_in(folder: Path) -> Path:
+    """A workspace that shares the tests' environments."""
+    workspace = folder / "workspace"
+    workspace.mkdir()
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    (workspace / "environments").symlink_to(ENVIRONMENTS)
+    return workspace
 
 
 def test_the_readme_shows_the_commands_of_the_demonstration() -> None:
@@ -72,10 +87,7 @@ def test_the_page_for_client_authors(copy_of_tree: Path, tmp_path: Path) -> None
 
 
 def test_the_page_that_teaches_how_to_add_a_network(copy_of_tree: Path, tmp_path: Path) -> None:
-    workspace = tmp_path / "workspace"
-    workspace.mkdir()
-    (workspace / "environments").symlink_to(ENVIRONMENTS)
-    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    workspace = workspace_in(tmp_path)
     said = run(
         script("services/README.md"),
         copy_of_tree,
@@ -85,3 +97,32 @@ def test_the_page_that_teaches_how_to_add_a_network(copy_of_tree: Path, tmp_path
     assert "services/mine: in order" in said
     assert "first:1" in said
     assert (copy_of_tree / "scores" / "report.pdf").stat().st_size > 10_000
+
+
+def test_the_page_for_administrators(copy_of_tree: Path, tmp_path: Path) -> None:
+    write_spots(tmp_path / "lab", 4, seed=0)
+    said = run(
+        script("orchestrator/README.md"),
+        copy_of_tree,
+        LAB=str(tmp_path / "lab"),
+        DL4MIC_WORKSPACE=str(workspace_in(tmp_path)),
+        DL4MIC_SERVICES=str(copy_of_tree / "tests" / "fakes"),
+    )
+    assert "lab:images/spots0.tif" in said
+    assert "spots:1" in said
+    assert "dl4mic_jobs" in said
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "page",
+    sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("services/[!_]*/README.md")),
+)
+def test_the_page_of_a_service(page: str, copy_of_tree: Path, tmp_path: Path) -> None:
+    said = run(
+        script(page),
+        copy_of_tree,
+        DL4MIC_WORKSPACE=str(workspace_in(tmp_path)),
+        DL4MIC_SERVICES=str(copy_of_tree / "services"),
+    )
+    assert "Next" in said

@@ -86,7 +86,7 @@ def serve(settings: Settings) -> None:
         signal.signal(number, lambda *_: done.set())
     log.info("serving %s on %s", ", ".join(service.networks), listening.address)
     _announce(listening.address)
-    _wait(done, settings, jobs)
+    _wait(done, settings, jobs, warm)
     listening.health.enter_graceful_shutdown()
     jobs.close()
     warm.close()
@@ -99,15 +99,15 @@ def _announce(address: str) -> None:
     sys.stdout.flush()
 
 
-def _wait(done: threading.Event, settings: Settings, jobs: Jobs) -> None:
-    instance_of_a_job = settings.attempt is not None and not settings.warm
-    if not instance_of_a_job:
+def _wait(done: threading.Event, settings: Settings, jobs: Jobs, warm: WarmWorkers) -> None:
+    """Wait for the end; an instance that nobody calls ends by itself, as its orchestrator may be gone for good."""
+    if settings.attempt is None and not settings.warm:
         done.wait()
         return
-    started = time.monotonic()
     while not done.wait(1.0):
-        if not jobs.all() and time.monotonic() - started > settings.idle_seconds:
-            log.info("nobody called for %g s", settings.idle_seconds)
+        idle = time.monotonic() - warm.last_used
+        if not jobs.all() and idle > settings.idle_seconds:
+            log.info("nobody called for %g s", idle)
             return
 
 

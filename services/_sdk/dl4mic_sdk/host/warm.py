@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -64,6 +65,7 @@ class WarmWorkers:
         self._lock = threading.Lock()
         self._worker: Optional[_WarmWorker] = None
         self._timer: Optional[threading.Timer] = None
+        self.last_used = time.monotonic()
 
     def predict_image(
         self, requests: Iterator[PredictImageRequest], local: bool
@@ -115,6 +117,7 @@ class WarmWorkers:
         return self._worker
 
     def _keep_warm(self) -> None:
+        self.last_used = time.monotonic()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = threading.Timer(self._idle_seconds, self.close)
