@@ -389,6 +389,18 @@ def test_a_model_of_another_network(
     assert "choose a model of blur" in refusal.said
 
 
+def test_anything_but_one_model_to_score(server: Server, model: Path) -> None:
+    """To compare several, or to score two folders, is not offered; half an answer would be worse."""
+    several, folders = qc_with(model), qc_with(model)
+    several.models.add(name=str(model))
+    del folders.models[:]
+    folders.prediction = "lab:test/masks"
+    for request, named in ((several, "names 2"), (folders, "names none")):
+        refusal = refusal_of(server, request)
+        assert refusal.code == "INVALID_INPUT"
+        assert named in refusal.said and "a request for each model" in refusal.said
+
+
 @pytest.mark.parametrize(
     ("spoil", "weights", "said"),
     [

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,9 @@ _COPIED_BYTES = 512 << 20
 """Larger mapped images stay in their file: to read them ahead would take their size in memory several times."""
 
 _MOST_WARNINGS = 100
+_LONGEST_NAME = 255 - len("..partial")
+"""Bytes; file systems take 255, and a file has a longer name while it is written."""
+
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
 
 
@@ -148,6 +152,9 @@ class _Run:
         raise DataError(message, "", self._files, len(self.failed))
 
     def _claim(self, item: Item, paths: List[str]) -> None:
+        if any(len(os.path.basename(each).encode()) > _LONGEST_NAME for each in paths):
+            text = "its name is too long for the names of its results"
+            raise ImageError(item.source, text, "Rename the image.")
         taken = self._written.intersection(paths)
         if taken:
             text = "its result {} would overwrite that of another image"

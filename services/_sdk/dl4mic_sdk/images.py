@@ -27,6 +27,8 @@ _OTHER_IMAGES = {
     ".jpg", ".jpeg", ".bmp", ".gif", ".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".ims"
 }  # fmt: skip
 
+_LET_READ = "Give the user that the server runs as the right to read it."
+
 MOST_BYTES = 1 << 40
 """Larger images are taken for a damaged header."""
 
@@ -129,14 +131,17 @@ def list_images(folder: PathLike) -> List[Path]:
     Raises
     ------
     DataError
-        There is no such folder, or no image in it.
+        There is no such folder, it may not be read, or there is no image in it.
     """
     path = Path(folder)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise DataError("{} does not exist".format(path), "Give a folder of images.")
-    visible = [each for each in path.iterdir() if not each.name.startswith(".")]
+    try:
+        if path.is_file():
+            return [path]
+        if not path.is_dir():
+            raise DataError("{} does not exist".format(path), "Give a folder of images.")
+        visible = [each for each in path.iterdir() if not each.name.startswith(".")]
+    except PermissionError as error:
+        raise DataError("{} may not be read".format(path), _LET_READ) from error
     found = [each for each in visible if each.suffix.lower() in _FORMATS and each.is_file()]
     if not found:
         raise DataError("{} holds no image".format(path), _what_else(visible))
@@ -281,6 +286,8 @@ def _opened(path: Path) -> Iterator[Stored]:
         raise
     except FileNotFoundError as error:
         raise ImageError(path, "there is no such file") from error
+    except PermissionError as error:
+        raise ImageError(path, "may not be read", _LET_READ) from error
     except Exception as error:  # the readers of damaged files raise whatever comes
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         hint = "The file is damaged or not what its name says; save it again."

@@ -23,10 +23,15 @@ def check_models(request: Mapping[str, Any]) -> None:
     ------
     ModelError
         A model has no readable record, is of another network, was not finished, or lacks the weights that are asked
-        for. A model without a list of its weights is left to its network to judge.
+        for. A model without a list of its weights is left to its network to judge. Or not one model is to be scored.
     """
-    parent = request.get("parent")
-    for each in [*(request.get("models") or ()), *([parent] if parent else ())]:
+    models, parent = request.get("models") or [], request.get("parent")
+    if request["verb"] == "qc" and len(models) != 1:
+        message = "quality control scores one model at a time; the request names {}".format(
+            len(models) or "none"
+        )
+        raise ModelError(message, "Send a request for each model.")
+    for each in [*models, *([parent] if parent else ())]:
         folder = Path(each["folder"])
         model = ModelFolder.open(each["name"], folder, each["weights"], request["network"])
         _refuse_unfinished(model)

@@ -33,8 +33,11 @@ _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 
 @contextmanager
 def opened(path: Path) -> Iterator[Stored]:
-    """Open a TIFF file; of several series in it the first counts."""
-    with tifffile.TiffFile(str(path)) as file:
+    """Open a TIFF file; of several series in it the first counts.
+
+    An OME-TIFF may name other files as parts of it, anywhere on the machine: these are never opened.
+    """
+    with tifffile.TiffFile(str(path), _multifile=False) as file:
         series = file.series[0]
         axes = "".join(
             {"S": "C"}.get(each, each if each in "TZCYX" else "Q") for each in series.axes

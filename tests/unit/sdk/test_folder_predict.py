@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -132,6 +133,15 @@ def test_an_image_that_the_network_cannot_do_fails_alone(tmp_path: Path, error: 
     assert run(Threshold(fail), images(tmp_path / "in", 4), tmp_path / "out") == {
         "cell 2": str(error)
     }
+
+
+def test_a_name_that_is_too_long_for_results_fails_alone(tmp_path: Path) -> None:
+    items = images(tmp_path / "in", 2)
+    long = items[1].source.with_name("細" * 80 + ".tif")
+    items[1].source.rename(long)
+    items[1] = replace(items[1], name=stem(long), source=long)
+    failed = run(Threshold(), items, tmp_path / "out")
+    assert list(failed) == [stem(long)] and "too long" in failed[stem(long)]
 
 
 def test_a_result_that_cannot_be_written_as_labels_fails_alone(tmp_path: Path) -> None:

@@ -358,3 +358,35 @@ def test_names_with_any_characters_are_listed(tmp_path: Path) -> None:
 
 def test_an_accent_in_two_characters_is_the_same_as_in_one() -> None:
     assert images.stem("Zu\u0308rich.tif") == images.stem("Z\u00fcrich.png") == "Z\u00fcrich"
+
+
+def test_other_files_that_an_ome_tiff_names_are_not_opened(tmp_path: Path) -> None:
+    other, path = tmp_path / "other" / "secret.tif", tmp_path / "a.ome.tif"
+    other.parent.mkdir()
+    tifffile.imwrite(other, np.full((12, 10), 777, np.uint16))
+    plane = '<TiffData FirstZ="{0}" IFD="0" PlaneCount="1"><UUID FileName="{1}">urn:uuid:{0}</UUID></TiffData>'
+    size = 'SizeX="10" SizeY="12" SizeZ="2" SizeC="1" SizeT="1"'
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:0"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+        f'Type="uint16" {size}>{plane.format(0, path.name)}{plane.format(1, other)}'
+        "</Pixels></Image></OME>"
+    )
+    tifffile.imwrite(path, pixels_along("YX"), description=xml.encode(), metadata=None)
+    with tifffile.TiffFile(path) as file:
+        assert file.asarray().max() == 777, "the file does name the other"
+    np.testing.assert_array_equal(read(path).pixels, pixels_along("YX"))
+
+
+def test_what_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "a.tif").touch()
+    monkeypatch.setattr(tifffile, "TiffFile", refuse)
+    with pytest.raises(ImageError, match="may not be read") as caught:
+        inspect(tmp_path / "a.tif")
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match="may not be read") as listed:
+        list_images(tmp_path)
+    assert "right to read" in caught.value.hint and "right to read" in listed.value.hint
