@@ -20,6 +20,9 @@ from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.patches import Augment, Patch, PatchSampler, shows_object
 
 _FEWEST_VALIDATION_PATCHES = 8
+_CACHE_BYTES, _VALIDATION_CACHE_BYTES = 32 << 20, 8 << 20
+"""Every image is used once before any is used again, so that a cache helps only where all fit into it."""
+
 _MOST_LABEL = np.iinfo(np.uint16).max
 """The library's distances are computed on 16-bit labels."""
 
@@ -83,6 +86,7 @@ def training_batches(
         accept=shows_object,
         accept_share=config.train_foreground_only,
         augment=augmentation(parameters),
+        cache_bytes=_CACHE_BYTES,
     )
     return Batches(sampler, Targets(config), parameters["fill_holes"])
 
@@ -107,6 +111,7 @@ def validation_batches(
         measure=_measure(parameters),
         accept=shows_object,
         accept_share=config.train_foreground_only,
+        cache_bytes=_VALIDATION_CACHE_BYTES,
     )
     batches = Batches(sampler, Targets(config), parameters["fill_holes"])
     return batches, math.ceil(wanted / config.train_batch_size)
