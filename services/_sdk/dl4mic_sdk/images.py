@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import numpy as np
 
 from dl4mic_sdk.errors import DataError, ImageError
+from dl4mic_sdk.image_limits import refuse_absurd
 
 AXES = "TZCYX"
 """Order of the axes in memory; ImageJ's order too."""
@@ -29,15 +30,8 @@ _OTHER_IMAGES = {
 
 _LET_READ = "Give the user that the server runs as the right to read it."
 
-MOST_BYTES = 1 << 40
-"""Larger images are taken for a damaged header."""
-
 LARGEST_LABEL = 2**32 - 1
 """Of object numbers: the most that a label image of 32 bit holds."""
-
-_TRUSTED_BYTES = 256 << 20
-_MOST_EXPANSION = 2000.0
-"""Deflate reaches about 1030 times on constant pixels; a header that claims more than this lies."""
 
 Region = Mapping[str, slice]
 """Part of an image: axis letter -> slice without step; axes left out are taken whole."""
@@ -104,6 +98,8 @@ class Stored:
         Letters of T, Z, C, Y, X; Q for an axis that the file does not name.
     load
         Reads the pixels of a slice of the first axis.
+    part_bytes
+        Size of the largest part that is read and decompressed at once, e.g. a tile; it may exceed the image's.
     """
 
     axes: str
@@ -111,6 +107,7 @@ class Stored:
     dtype: np.dtype[Any]
     pixel_size: Mapping[str, float]
     load: Callable[[slice], np.ndarray]
+    part_bytes: int = 0
 
 
 def stem(path: PathLike) -> str:
@@ -280,7 +277,7 @@ def _opened(path: Path) -> Iterator[Stored]:
     form = importlib.import_module("dl4mic_sdk." + _FORMATS[suffix])
     try:
         with form.opened(path) as stored:
-            _refuse_absurd(path, stored)
+            refuse_absurd(path, stored)
             yield stored
     except (ImageError, MemoryError):
         raise
@@ -292,25 +289,6 @@ def _opened(path: Path) -> Iterator[Stored]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         hint = "The file is damaged or not what its name says; save it again."
         raise ImageError(path, "cannot be read ({})".format(reason), hint) from error
-
-
-def _refuse_absurd(path: Path, stored: Stored) -> None:
-    size = stored.dtype.itemsize
-    for length in stored.shape:
-        size *= int(length)
-    if stored.dtype.kind not in "uibf":
-        text = "holds values of the type {}, which are no intensities"
-        hint = "Save it as integers or as real numbers, e.g. the absolute values of complex ones."
-        raise ImageError(path, text.format(stored.dtype), hint)
-    if min(stored.shape, default=0) < 1:
-        raise ImageError(
-            path, "holds no pixels: its shape is {}".format(stored.shape), "Save the image again."
-        )
-    most = min(MOST_BYTES, max(_TRUSTED_BYTES, _MOST_EXPANSION * path.stat().st_size))
-    if size > most:
-        text = "its header claims {} pixels, which its {} bytes cannot hold"
-        claimed = " x ".join(str(each) for each in stored.shape)
-        raise ImageError(path, text.format(claimed, path.stat().st_size), "Save the image again.")
 
 
 def _order(path: Path, stored: Stored, asked: str) -> _Order:

@@ -48,6 +48,7 @@ def opened(path: Path) -> Iterator[Stored]:
             dtype=np.dtype(series.dtype).newbyteorder("="),
             pixel_size=_pixel_size(file),
             load=lambda first: _load(path, file, series, first),
+            part_bytes=_part_bytes(file.pages[0]),
         )
 
 
@@ -111,10 +112,16 @@ def _load(path: Path, file: tifffile.TiffFile, series: Any, first: slice) -> np.
     return part.reshape((first.stop - first.start,) + shape[1:])
 
 
+def _part_bytes(page: Any) -> int:
+    """Size of the largest strip or tile, as it lies in the file and as it is decompressed."""
+    itemsize = 0 if page.dtype is None else np.dtype(page.dtype).itemsize
+    return max(_product(page.chunks) * itemsize, *map(int, page.databytecounts), 0)
+
+
 def _product(shape: Tuple[int, ...]) -> int:
     product = 1
     for length in shape:
-        product *= length
+        product *= int(length)
     return product
 
 

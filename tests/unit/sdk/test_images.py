@@ -214,9 +214,24 @@ def absurd_png(path: Path) -> None:
     path.write_bytes(png(np.zeros((4, 4), np.uint8), width=2_000_000_000))
 
 
-@pytest.mark.parametrize("make", [absurd_tiff, absurd_npy, absurd_png])
+def absurd_tile_tiff(path: Path) -> None:
+    tifffile.imwrite(path, pixels_along("YX"), tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for name in ("TileWidth", "TileLength"):
+            file.pages[0].tags[name].overwrite(40_000)
+
+
+def absurd_strip_tiff(path: Path) -> None:
+    tifffile.imwrite(path, pixels_along("YX"), bigtiff=True)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["StripByteCounts"].overwrite(2**40)
+
+
+@pytest.mark.parametrize(
+    "make", [absurd_tiff, absurd_tile_tiff, absurd_strip_tiff, absurd_npy, absurd_png]
+)
 def test_a_header_that_claims_too_much_is_refused(tmp_path: Path, make: Any) -> None:
-    path = tmp_path / ("a." + make.__name__.split("_")[1].replace("tiff", "tif"))
+    path = tmp_path / ("a." + make.__name__.split("_")[-1])
     make(path)
     for function in (inspect, read):
         with pytest.raises(ImageError, match="claims"):
