@@ -69,6 +69,13 @@ class Locations:
             raise refuse(field, words.format(location, root, ", ".join(sorted(self._roots))))
         return _confine(self._roots[root], inside, location, field)
 
+    def find(self, location: str, field: str, local: bool) -> Path:
+        """`resolve` a location, and refuse it where nothing lies there; what a job is still to make may be missing."""
+        path = self.resolve(location, field, local)
+        if not location.startswith(JOB + ":") and not path.exists():
+            raise refuse(field, "{!r}: there is no such file or folder".format(location))
+        return path
+
     def upload(self, location: str, field: str) -> Path:
         """Find the path of a location that may be written: below uploads alone.
 

@@ -52,10 +52,6 @@ class Refusal:
     fields: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
 
-    def names(self, field_: str) -> bool:
-        """Whether a field of the request is named, by itself or by a part of it."""
-        return bool(self.fields & {field_, field_ + ".name"})
-
 
 @dataclass(frozen=True)
 class Bad:
@@ -336,9 +332,8 @@ def test_a_folder_that_is_not_there(server: Server, tmp_path: Path, part: str) -
     request = train_on(tmp_path)
     setattr(request.data, part, f"{tmp_path}/nowhere")
     refusal = refusal_of(server, request)
-    assert refusal.code in ("INVALID_ARGUMENT", "INVALID_INPUT")
+    assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", {f"data.{part}"})
     assert f"{tmp_path}/nowhere" in refusal.said
-    assert refusal.fields in ({f"data.{part}"}, set())
 
 
 def test_a_target_that_is_not_given(server: Server) -> None:
@@ -433,17 +428,17 @@ def test_a_model_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("request_", "field_"),
     [
-        (predict_with("job:nobody"), "model"),
-        (predict_with("nuclei"), "model"),
-        (predict_with("nuclei:3"), "model"),
-        (predict_with("lab:../model"), "model"),
-        (qc_with("lab:../model"), "models[0]"),
-        (train_from("lab:../model"), "parent"),
+        (predict_with("job:nobody"), "model.name"),
+        (predict_with("nuclei"), "model.name"),
+        (predict_with("nuclei:3"), "model.name"),
+        (predict_with("lab:../model"), "model.name"),
+        (qc_with("lab:../model"), "models[0].name"),
+        (train_from("lab:../model"), "parent.name"),
         (predict_with("lab:model", "lab:train/../../outside"), "data.source"),
         (predict_with("lab:model", "uploads:../jobs"), "data.source"),
         (predict_with("lab:model", "job:nobody/../.."), "data.source"),
         (predict_with("lab:model", "lab:escape/images"), "data.source"),
-        (predict_with("lab:escape"), "model"),
+        (predict_with("lab:escape"), "model.name"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -455,7 +450,7 @@ def test_what_leads_nowhere_or_out_of_its_root(
         link.symlink_to(server.data.parent)
     (server.data / "model").mkdir(exist_ok=True)
     refusal = refusal_of(server, request_)
-    assert (refusal.code, refusal.names(field_)) == ("INVALID_ARGUMENT", True), refusal
+    assert (refusal.code, field_ in refusal.fields) == ("INVALID_ARGUMENT", True), refusal
     assert "Traceback" not in refusal.said
 
 
@@ -463,9 +458,9 @@ def test_what_leads_nowhere_or_out_of_its_root(
     ("request_", "field_"),
     [
         (predict_with("lab:model", "/etc"), "data.source"),
-        (predict_with("/etc", "lab:test/images"), "model"),
-        (train_from("/etc"), "parent"),
-        (qc_with("/etc"), "models[0]"),
+        (predict_with("/etc", "lab:test/images"), "model.name"),
+        (train_from("/etc"), "parent.name"),
+        (qc_with("/etc"), "models[0].name"),
         (train_on(Path("/etc")), "data.source"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -475,7 +470,7 @@ def test_an_absolute_path_from_afar(
 ) -> None:
     (server.data / "model").mkdir(exist_ok=True)
     refusal = refusal_of(afar, request_)
-    assert (refusal.code, refusal.names(field_)) == ("INVALID_ARGUMENT", True), refusal
+    assert (refusal.code, field_ in refusal.fields) == ("INVALID_ARGUMENT", True), refusal
     assert "use ROOT:PATH or uploads:PATH" in refusal.said
 
 

@@ -145,9 +145,7 @@ class Admission:
             raise refuse("model", f"{request.model!r} is a data root's name; choose another one")
 
     def _check_path(self, field: str, location: str, *, local: bool) -> None:
-        path = self.locations.resolve(location, field, local)
-        if not location.startswith(references.JOB_PREFIX) and not path.exists():
-            raise refuse(field, f"{location!r}: there is no such file or folder")
+        self.locations.find(location, field, local)
 
     def _check_place(self) -> None:
         free = shutil.disk_usage(self.workspace).free

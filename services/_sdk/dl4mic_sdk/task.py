@@ -66,7 +66,10 @@ def _read_record(name: str, path: Path) -> Mapping[str, Any]:
             "Choose a model that a training job made.",
         ) from error
     if not isinstance(record, dict):
-        raise ModelError("model {}: {} is not a record".format(name, path / MODEL_RECORD))
+        raise ModelError(
+            "model {}: {} is not a record".format(name, path / MODEL_RECORD),
+            "Choose a model that a training job made.",
+        )
     return record
 
 

@@ -127,15 +127,14 @@ class Jobs:
         """
         return resolve(
             request,
-            lambda field, location: str(self.locations.resolve(location, field, local)),
+            lambda field, location: str(self.locations.find(location, field, local)),
             lambda field, model: self._found(field, model, local),
         )
 
     def _found(self, field: str, model: ModelReference, local: bool) -> ModelReference:
         """Find the folder of what a job trained, or of a location."""
-        if not model.location:
-            model.location = self._location_of(field, model.name)
-        model.location = str(self.locations.resolve(model.location, field, local))
+        location = model.location or self._location_of(field, model.name)
+        model.location = str(self.locations.find(location, field + ".name", local))
         return model
 
     def _location_of(self, field: str, name: str) -> str:
