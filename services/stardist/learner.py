@@ -121,7 +121,8 @@ class StarDistLearner(Learner[Batch]):
     @property
     def learning_rate(self) -> float:
         """Of the Keras optimiser."""
-        return float(self._keras.optimizer.learning_rate.numpy())
+        rate = np.float32(self._keras.optimizer.learning_rate.numpy())
+        return float(str(rate))  # 0.001 rather than 0.0010000000474974513
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:

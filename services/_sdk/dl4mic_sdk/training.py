@@ -41,6 +41,9 @@ _SECONDS_BETWEEN_PROGRESS = 0.5
 _SECONDS_BETWEEN_CHECKPOINTS = 5.0
 """Epochs of a second would otherwise spend more on checkpoints than on steps."""
 
+_MOST_SECONDS_AT_STAKE = 300.0
+"""An epoch may last hours; a worker that is killed in it shall not lose them."""
+
 Row = Dict[str, float]
 
 
@@ -155,7 +158,8 @@ class _Loop:
         self._steps_at_start = 0
         self._started = time.monotonic()
         self._reported = -math.inf
-        self._checkpointed = -math.inf
+        self._checkpointed = self._started
+        self._checkpoints = 0
 
     @property
     def finished(self) -> bool:
@@ -183,20 +187,22 @@ class _Loop:
         self._write_history()
 
     def run_epoch(self, batches: Prefetch[Any]) -> None:
-        started = time.monotonic() - self.progress.epoch_seconds
+        begun = time.monotonic() - self.progress.epoch_seconds
         pending: List[Mapping[str, Any]] = []
         while self.progress.step < self._schedule.steps_per_epoch:
             pending.append(self._learner.train_step(next(batches)))
             self.progress.step += 1
-            if time.monotonic() - self._reported >= _SECONDS_BETWEEN_PROGRESS:
+            now = time.monotonic()
+            if now - self._reported >= _SECONDS_BETWEEN_PROGRESS:
                 self._add(pending)
                 self._report_progress()
-            if self._ctx.stopping:
+            if self._ctx.stopping or now - self._checkpointed >= _MOST_SECONDS_AT_STAKE:
                 self._add(pending)
-                self.progress.epoch_seconds = time.monotonic() - started
-                self._stop()
+                self.progress.epoch_seconds = now - begun
+                self._checkpoint()
+                self._ctx.raise_if_stopping()
         self._add(pending)
-        self._end_epoch(time.monotonic() - started)
+        self._end_epoch(time.monotonic() - begun)
 
     def _add(self, pending: List[Mapping[str, Any]]) -> None:
         """Sum up metrics; only here are they read, so that a GPU need not wait for Python after every step."""
@@ -221,19 +227,11 @@ class _Loop:
             running = self.progress.sums["loss"] / self.progress.step
             self._ctx.metric("running_loss", running, epochs)
 
-    def _stop(self) -> None:
-        self._checkpoint()
-        self._ctx.raise_if_stopping()
-
     def _end_epoch(self, seconds: float) -> None:
         row = self._row(seconds)
         progress = self.progress
-        progress.epoch, progress.step, progress.sums, progress.epoch_seconds = (
-            progress.epoch + 1,
-            0,
-            {},
-            0.0,
-        )
+        progress.epoch += 1
+        progress.step, progress.sums, progress.epoch_seconds = 0, {}, 0.0
         progress.rows.append(row)
         self._append_history(row)
         for name, value in row.items():
@@ -279,7 +277,8 @@ class _Loop:
                 "best_by={!r} is no recorded metric".format(name),
                 "Choose one of: {}.".format(", ".join(sorted(row))),
             )
-        return -row[name] if name in self._learner.maximised else row[name]
+        value = -row[name] if name in self._learner.maximised else row[name]
+        return math.inf if math.isnan(value) else value
 
     def _reduce_learning_rate(self, row: Row) -> None:
         if not self._schedule.reduce_patience:
@@ -302,16 +301,17 @@ class _Loop:
         os.replace(str(partial), str(path))
 
     def _checkpoint_if_due(self) -> None:
-        if self._ctx.stopping:
-            self._stop()
         due = self.progress.epoch % self._schedule.checkpoint_every == 0
         waited = time.monotonic() - self._checkpointed >= _SECONDS_BETWEEN_CHECKPOINTS
-        if (due and waited) or self.finished:
+        waited = waited or not self._checkpoints
+        if (due and waited) or self.finished or self._ctx.stopping:
             self._checkpoint()
+        self._ctx.raise_if_stopping()
 
     def _checkpoint(self) -> None:
         self._ctx.checkpoint(self._steps_done, self._write_checkpoint)
         self._checkpointed = time.monotonic()
+        self._checkpoints += 1
 
     def _write_checkpoint(self, folder: Path) -> None:
         self._learner.save_state(folder)

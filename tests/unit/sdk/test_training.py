@@ -168,6 +168,27 @@ def test_killed_without_warning_goes_on_from_the_last_checkpoint(tmp_path: Path)
     _assert_same(rows, second, undisturbed, whole)
 
 
+def test_a_long_epoch_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_MOST_SECONDS_AT_STAKE", 0.0)
+    whole = Attempt(tmp_path / "whole", 1)
+    undisturbed = train(LinearLearner(), SCHEDULE, whole.model, whole.ctx)
+    first = Attempt(tmp_path / "job", 1)
+    killed = LinearLearner()
+
+    def die(number: int) -> None:
+        if number == 17:
+            raise KeyboardInterrupt
+
+    killed.on_step = die
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, SCHEDULE, first.model, first.ctx)
+    second = Attempt(tmp_path / "job", 2)
+    resumed = LinearLearner()
+    rows = train(resumed, SCHEDULE, second.model, second.ctx)
+    assert resumed.steps_seen[0] == 17
+    _assert_same(rows, second, undisturbed, whole)
+
+
 def _assert_same(rows: Any, second: Attempt, undisturbed: Any, whole: Attempt) -> None:
     assert _lasting(rows) == _lasting(undisturbed)
     for name in ("weights_best.npy", "weights_last.npy"):
@@ -200,6 +221,16 @@ def test_best_by_may_name_a_score_to_maximise(attempt: Attempt) -> None:
     learner.save_weights = lambda path: (kept.append(len(scores)), save(path))[1]  # type: ignore
     train(learner, Schedule(3, 2, 4, best_by="val_score"), attempt.model, attempt.ctx)
     assert kept == [2, 1, 0], "after epochs 1 and 2 as the best, at the end as the last"
+
+
+def test_a_metric_that_is_no_number_is_never_the_best(attempt: Attempt) -> None:
+    learner = LinearLearner()
+    learner.validation_losses = [float("nan"), 2.0, float("nan")]
+    train(learner, Schedule(3, 2, 4), attempt.model, attempt.ctx)
+    best, last = (
+        np.load(attempt.model / "weights_{}.npy".format(each)) for each in ("best", "last")
+    )
+    assert not np.array_equal(best, last)
 
 
 def test_best_by_an_unknown_metric_names_those_there_are(attempt: Attempt) -> None:
