@@ -35,7 +35,9 @@ def lock(source: Path, lowest_python: str) -> None:
         "--output-file",
         source.with_suffix(".txt").name,
     ]
-    overrides = source.with_name("overrides.txt")
+    overrides = source.with_name(source.name.replace("requirements", "overrides")).with_suffix(
+        ".txt"
+    )
     if overrides.exists():
         command += ["--override", overrides.name]
     print(source.relative_to(ROOT))
@@ -50,9 +52,8 @@ def main() -> None:
         *ROOT.glob("services/*/service.yaml"),
         *ROOT.glob("tests/fakes/*/service.yaml"),
     ]:
-        lock(
-            manifest.with_name("requirements.in"), read_service(manifest.parent).python_versions[0]
-        )
+        for source in sorted(manifest.parent.glob("requirements*.in")):
+            lock(source, read_service(manifest.parent).python_versions[0])
 
 
 if __name__ == "__main__":
