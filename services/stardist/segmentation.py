@@ -19,7 +19,7 @@ _MOST_BYTES = 2 << 30
 """Memory for the network's intermediate results from which on an image is cut into tiles."""
 
 _LIVE_LAYERS = 6
-"""How many layers of the base width are in memory at once, measured for depths 2 to 4."""
+"""How many layers of the base width are in memory at once; measured peaks were 0.5 to 0.8 of the estimate."""
 
 
 def open_model(model: ModelFolder, dimensions: int) -> Any:
