@@ -52,6 +52,11 @@ class Batches:
         patches = self._sampler.batch(step)
         return self._targets.batch([each.source for each in patches], [*map(self._labels, patches)])
 
+    def examples(self, count: int) -> List[Tuple[np.ndarray, np.ndarray]]:
+        """Return the first patches and their labels, as the network is shown them."""
+        patches = [self._sampler.patch(number) for number in range(count)]
+        return [(each.source, self._labels(each)) for each in patches]
+
     def _labels(self, patch: Patch) -> np.ndarray:
         labels = np.ascontiguousarray(patch.target, np.int32)
         if labels.max() > _MOST_LABEL:

@@ -7,7 +7,7 @@ import math
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import architecture
-from batches import training_batches, validation_batches
+from batches import Batches, training_batches, validation_batches
 from framework import StarDist2D, StarDist3D, device_kernel, quiet, seed_everything
 from learner import StarDistLearner
 from normalisation import Normalisation
@@ -21,6 +21,7 @@ from dl4mic_sdk.device import Device
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.network import Network, Prediction
 from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_choices, note_examples
 from dl4mic_sdk.task import ModelFolder, TrainTask
 from dl4mic_sdk.training import Schedule, learning_rate_of, train, weights_path
 
@@ -47,8 +48,12 @@ class StarDist(Network):
         seed_everything(task.seed)
         config = self._configuration(task, ctx)
         model = self._new_model(config, task)
-        learner = self._learner(model, task)
-        train(learner, self._schedule(task, config, ctx), task.model, ctx)
+        training = training_batches(task.parameters, config, task.train, task.seed)
+        learner = self._learner(model, task, training)
+        schedule = self._schedule(task, config, ctx)
+        note_examples(ctx.attempt_folder, training.examples(MOST_EXAMPLES))
+        note_choices(ctx.attempt_folder, _choices(task.parameters, config, schedule))
+        train(learner, schedule, task.model, ctx)
         learner.load_weights(weights_path(task.model, "best", learner.weights_suffix))
         self._thresholds(model, task, ctx).save(task.model)
 
@@ -110,9 +115,8 @@ class StarDist(Network):
             model.keras_model.load_weights(str(weights))
         return model
 
-    def _learner(self, model: Any, task: TrainTask) -> StarDistLearner:
+    def _learner(self, model: Any, task: TrainTask, training: Batches) -> StarDistLearner:
         parameters, config = task.parameters, model.config
-        training = training_batches(parameters, config, task.train, task.seed)
         if not task.validation:
             return StarDistLearner(model, training, training, 0)
         smallest = _smallest(task.validation, self.dimensions)
@@ -145,6 +149,18 @@ class StarDist(Network):
             return Thresholds()
         compile_prediction(model)
         return choose_thresholds(model, task.validation, Normalisation.of(task.parameters), ctx)
+
+
+def _choices(parameters: Mapping[str, Any], config: Any, schedule: Schedule) -> Mapping[str, Any]:
+    """What was chosen for the parameters that were left to the network."""
+    chosen = {
+        "patch_size": list(config.train_patch_size),
+        "steps_per_epoch": schedule.steps_per_epoch,
+        "learning_rate": float(config.train_learning_rate),
+        "grid": list(config.grid),
+        "anisotropy": list(getattr(config, "anisotropy", None) or []),
+    }
+    return {name: value for name, value in chosen.items() if parameters.get(name, "") is None}
 
 
 class StarDist2DNetwork(StarDist):

@@ -115,7 +115,7 @@ def test_the_same_request_is_the_same_job(server: Server, trained: Job) -> None:
         ({"epochs": 2.5}, "an integer from 1 to 10000"),
         ({"epochs": 0}, "from 1 to 10000"),
         ({"smallest_object": 3}, "does not read it"),
-        ({"split": "plane"}, "one of image, region"),
+        ({"split": "plane"}, "one of image, group, region"),
     ],
 )
 def test_a_wrong_parameter_is_refused_by_name(

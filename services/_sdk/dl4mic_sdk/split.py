@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which part of the data is kept apart for validation: whole images, or a region of every image."""
+"""Which part of the data is kept apart for validation: whole images, whole groups of images, or a region of each."""
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from dl4mic_sdk.errors import DataError
+from dl4mic_sdk.images import stem
 from dl4mic_sdk.pairs import Item
 
 STRIP = 32
@@ -16,6 +20,9 @@ STRIP = 32
 
 LEAST_WIDTH = 32
 """A narrower region holds hardly a whole object."""
+
+GROUPS_FILE = "groups.csv"
+"""Beside the images: which of them belong together, e.g. were taken of one animal."""
 
 Split = Tuple[List[Item], List[Item], Dict[str, Any]]
 
@@ -37,7 +44,9 @@ def split(
     fraction
         Share that is kept apart, 0 to 1: of the images, or of the width of each. 0 keeps nothing apart.
     mode
-        ``"image"``, ``"region"``, or None: by region if there is only one image.
+        ``"image"``; ``"group"``: whole groups, as `groups.csv` beside the images names them (columns ``name`` and
+        ``group``), since images of one animal or well are too alike; ``"region"``; or None: by group if there is that
+        file, by region if there is only one image, else by image.
     strip
         Width in pixels of what is dropped between the two regions of an image.
     seed
@@ -58,9 +67,10 @@ def split(
     description: Dict[str, Any] = {"fraction": fraction, "seed": seed}
     if not fraction:
         return list(items), [], dict(description, mode="none")
-    mode = mode or ("image" if len(items) > 1 else "region")
-    if mode == "image":
-        train, validation = _by_image(items, fraction, seed)
+    mode = mode or _usual_mode(items)
+    if mode in ("image", "group"):
+        groups = _groups(items) if mode == "group" else [str(index) for index in range(len(items))]
+        train, validation = _by_group(items, groups, fraction, seed, mode)
         names = {"train": _names(train), "validation": _names(validation)}
         return train, validation, dict(description, mode=mode, **names)
     train, validation = _by_region(items, fraction, strip, seed, patch_size or ())
@@ -80,16 +90,57 @@ def split_by_parameters(items: Sequence[Item], parameters: Mapping[str, Any]) ->
     )
 
 
-def _by_image(items: Sequence[Item], fraction: float, seed: int) -> Tuple[List[Item], List[Item]]:
-    if len(items) < 2:
+def _usual_mode(items: Sequence[Item]) -> str:
+    if _groups_file(items).exists():
+        return "group"
+    return "image" if len(items) > 1 else "region"
+
+
+def _by_group(
+    items: Sequence[Item], groups: Sequence[str], fraction: float, seed: int, mode: str
+) -> Tuple[List[Item], List[Item]]:
+    """Keep whole groups apart, as many as come nearest to the fraction; at least one, and never all."""
+    sizes = Counter(groups)
+    names = list(sizes)
+    if len(names) < 2:
         raise DataError(
-            "one image cannot be split by image into training and validation",
+            "one {} cannot be split by {} into training and validation".format(mode, mode),
             "Use split=region, give a validation folder, or add images.",
         )
-    count = min(max(1, round(fraction * len(items))), len(items) - 1)
-    chosen = set(np.random.default_rng(seed).permutation(len(items))[:count].tolist())
-    train = [each for index, each in enumerate(items) if index not in chosen]
-    return train, [items[index] for index in sorted(chosen)]
+    wanted = max(1, round(fraction * len(items)))
+    chosen: Set[str] = set()
+    taken = 0
+    for index in np.random.default_rng(seed).permutation(len(names))[: len(names) - 1].tolist():
+        size = sizes[names[index]]
+        if not chosen or abs(taken + size - wanted) < abs(taken - wanted):
+            chosen.add(names[index])
+            taken += size
+    train = [item for item, group in zip(items, groups) if group not in chosen]
+    return train, [item for item, group in zip(items, groups) if group in chosen]
+
+
+def _groups_file(items: Sequence[Item]) -> Path:
+    return items[0].source.parent / GROUPS_FILE
+
+
+def _groups(items: Sequence[Item]) -> List[str]:
+    """Read the group of every image."""
+    path = _groups_file(items)
+    hint = "Put a CSV beside the images with the columns name (without suffix) and group."
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = {stem(row["name"]): row["group"].strip() for row in csv.DictReader(file)}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError, TypeError) as error:
+        raise DataError("{} cannot be read ({})".format(path, error or "empty"), hint) from error
+    lacking = [
+        (str(item.source), "has no group in {}".format(path.name))
+        for item in items
+        if not rows.get(item.name)
+    ]
+    if lacking:
+        message = "{} of {} images have no group in {}".format(len(lacking), len(items), path)
+        raise DataError(message, hint, lacking)
+    return [rows[item.name] for item in items]
 
 
 def _by_region(

@@ -16,6 +16,7 @@ import pytest
 from jobs import Job, make_training, quick, reference
 
 from dl4mic_sdk.errors import SdkError
+from dl4mic_sdk.report_notes import read_choices, read_examples
 from dl4mic_sdk.training import read_history
 
 SMALL = {
@@ -109,6 +110,14 @@ def test_reports_what_a_biologist_watches(trained: Job) -> None:
     history = read_history(trained.model)
     assert history[-1]["val_loss"] < history[0]["val_loss"]
     assert max(row["val_f1"] for row in history) > 0.5
+
+
+def test_report_shows_augmented_patches_and_what_was_chosen(trained: Job) -> None:
+    examples = read_examples(trained.folder)
+    assert len(examples) == 4
+    assert all(image.shape == labels.shape and labels.max() > 0 for image, labels in examples)
+    unset = {name for name, value in trained.request["parameters"].items() if value is None}
+    assert set(read_choices(trained.folder)) <= unset
 
 
 def test_an_impossible_patch_is_refused(tmp_path: Path) -> None:

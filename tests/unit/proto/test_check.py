@@ -133,7 +133,7 @@ def test_parameters_are_completed_from_default_and_preset_and_caller():
 def test_the_words_for_a_range():
     by_name = {each.name: each for each in NETWORK.parameters}
     assert allowed_range(by_name["seed"]) == "an integer from 0 to 4294967295"
-    assert allowed_range(by_name["split"]) == "a text, one of image, region"
+    assert allowed_range(by_name["split"]) == "a text, one of image, group, region"
     assert allowed_range(by_name["best_by"]) == "a text"
 
 

@@ -120,3 +120,52 @@ def test_parameters_of_a_request() -> None:
     assert split_by_parameters(everything, parameters) == split(everything, 0.3, None, 0, 4)
     train, validation, description = split_by_parameters(everything, {})
     assert (train, validation, description["mode"]) == (everything, [], "none")
+
+
+def grouped_items(folder: Path, rows: str) -> List[Item]:
+    (folder / "groups.csv").write_text(rows, encoding="utf-8")
+    names = ["a1", "a2", "b1", "b2", "c1", "c2"]
+    return [Item(name, folder / (name + ".tif"), None, "YX", (64, 64)) for name in names]
+
+
+GROUPS = "name,group\na1,a\na2.tif,a\nb1,b\nb2,b\nc1,c\nc2,c\n"
+
+
+def test_groups_are_never_divided(tmp_path: Path) -> None:
+    items = grouped_items(tmp_path, GROUPS)
+    for seed in range(5):
+        train, validation, description = split(items, fraction=0.3, seed=seed)
+        assert description["mode"] == "group"
+        assert len(validation) == 2
+        assert not {each.name[0] for each in train} & {each.name[0] for each in validation}
+
+
+def test_the_groups_that_come_nearest_to_the_fraction_are_kept_apart(tmp_path: Path) -> None:
+    items = grouped_items(tmp_path, GROUPS)
+    assert len(split(items, fraction=0.6, mode="group")[1]) == 4
+    assert len(split(items, fraction=0.99, mode="group")[1]) == 4
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (GROUPS.replace("b2,b\n", ""), "1 of 6 images have no group"),
+        ("file;animal\na1;1\n", "cannot be read"),
+        (
+            "name,group\n"
+            + "".join("{},a\n".format(n) for n in ["a1", "a2", "b1", "b2", "c1", "c2"]),
+            "one group",
+        ),
+    ],
+)
+def test_groups_that_cannot_be_used_are_refused(tmp_path: Path, rows: str, words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        split(grouped_items(tmp_path, rows), mode="group")
+    assert caught.value.hint
+
+
+def test_a_missing_file_of_groups_is_refused(tmp_path: Path) -> None:
+    items = grouped_items(tmp_path, GROUPS)
+    (tmp_path / "groups.csv").unlink()
+    with pytest.raises(DataError, match=r"groups\.csv"):
+        split(items, mode="group")
