@@ -15,7 +15,6 @@ from servers import ENVIRONMENTS, write_spots
 
 from demo import commands
 
-
 SERVICE_PAGES = sorted(
     path.relative_to(ROOT).as_posix() for path in ROOT.glob("services/[!_]*/README.md")
 )
