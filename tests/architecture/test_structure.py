@@ -68,6 +68,13 @@ def test_no_file_carries_a_path_of_a_machine_or_a_registry_host() -> None:
     assert leaking == []
 
 
+def test_nothing_outside_the_tests_names_a_temporary_folder() -> None:
+    """A lock, for one, records the paths that it was made with."""
+    leak = re.compile(r"/tmp/[a-z0-9_-]+/")
+    outside = [name for name in tracked_files() if not name.startswith("tests/")]
+    assert [name for name in outside if leak.search(text_of(name))] == []
+
+
 def test_every_python_file_states_its_licence() -> None:
     lacking = [
         name
