@@ -19,8 +19,9 @@ from thresholds import Thresholds, choose_thresholds
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
 from dl4mic_sdk.images import Image
-from dl4mic_sdk.network import Network, Prediction
+from dl4mic_sdk.network import Network
 from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.prediction import Prediction
 from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_choices, note_examples
 from dl4mic_sdk.task import ModelFolder, TrainTask
 from dl4mic_sdk.training import Schedule, learning_rate_of, train, weights_path

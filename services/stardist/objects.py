@@ -8,7 +8,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from dl4mic_sdk.network import Table
+from dl4mic_sdk.prediction import Table
 
 _SIZE = {2: ("area", "um2"), 3: ("volume", "um3")}
 

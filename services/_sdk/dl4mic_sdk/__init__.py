@@ -2,7 +2,8 @@
 """What the author of a network imports; everything else of the SDK is its own affair."""
 
 from dl4mic_sdk.errors import DataError, DeviceError, ImageError, ModelError, SdkError, Stopped
-from dl4mic_sdk.network import Network, Prediction, Table
+from dl4mic_sdk.network import Network
+from dl4mic_sdk.prediction import Prediction, Table
 from dl4mic_sdk.task import ModelFolder, PredictTask, QcTask, TrainTask
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dl4mic_sdk.errors import ImageError
 
 if TYPE_CHECKING:
-    from dl4mic_sdk.images import Stored
+    from dl4mic_sdk.stored import Stored
 
 MOST_BYTES = 1 << 40
 """Larger images are taken for a damaged header."""

@@ -13,12 +13,13 @@ import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from dl4mic_sdk.errors import DataError, ImageError
 from dl4mic_sdk.image_limits import refuse_absurd
+from dl4mic_sdk.stored import Stored
 
 AXES = "TZCYX"
 """Order of the axes in memory; ImageJ's order too."""
@@ -86,28 +87,6 @@ class Image:
     def with_pixels(self, pixels: np.ndarray) -> Image:
         """Return other pixels along the same axes, of the same name and pixel size."""
         return replace(self, pixels=pixels)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """An opened file, in its own order of axes.
-
-    Attributes
-    ----------
-    axes
-        Letters of T, Z, C, Y, X; Q for an axis that the file does not name.
-    load
-        Reads the pixels of a slice of the first axis.
-    part_bytes
-        Size of the largest part that is read and decompressed at once, e.g. a tile; it may exceed the image's.
-    """
-
-    axes: str
-    shape: Tuple[int, ...]
-    dtype: np.dtype[Any]
-    pixel_size: Mapping[str, float]
-    load: Callable[[slice], np.ndarray]
-    part_bytes: int = 0
 
 
 def stem(path: PathLike) -> str:

@@ -4,51 +4,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Mapping
 
 from dl4mic_sdk.device import Device, cpu_kernel
 
 if TYPE_CHECKING:
     from dl4mic_sdk.context import Context
     from dl4mic_sdk.images import Image
+    from dl4mic_sdk.prediction import Prediction
     from dl4mic_sdk.task import ModelFolder, PredictTask, QcTask, TrainTask
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of values with named columns, written as CSV."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a network makes of one image.
-
-    Attributes
-    ----------
-    images
-        Title -> image. The first is the result itself, written under the name of the input; each further one goes
-        into a folder of its title.
-    labels
-        The first image holds object numbers (written as 16- or 32-bit integers).
-    tables
-        Title -> table, written as ``<name>_<title>.csv``.
-    files
-        Ending -> content of further files, e.g. ``{"_rois.zip": ...}``.
-    """
-
-    images: Mapping[str, Image]
-    labels: bool = False
-    tables: Mapping[str, Table] = field(default_factory=dict)
-    files: Mapping[str, bytes] = field(default_factory=dict)
-
-    @property
-    def main(self) -> Tuple[str, Image]:
-        """Title and image of the result itself."""
-        return next(iter(self.images.items()))
 
 
 class Network(ABC):

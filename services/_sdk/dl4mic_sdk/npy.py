@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Iterator, Tuple
 import numpy as np
 from numpy.lib import format as npy_format
 
-from dl4mic_sdk.images import Stored
+from dl4mic_sdk.stored import Stored
 
 _READ_HEADER = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 

@@ -10,7 +10,7 @@ from typing import Iterator, Tuple
 
 import numpy as np
 
-from dl4mic_sdk.images import Stored
+from dl4mic_sdk.stored import Stored
 
 _HEADER = struct.Struct(">8s4x4sIIBB")
 _COLOUR_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}

@@ -16,7 +16,7 @@ from dl4mic_sdk.images import write
 from dl4mic_sdk.pairs import Item
 
 if TYPE_CHECKING:
-    from dl4mic_sdk.network import Prediction, Table
+    from dl4mic_sdk.prediction import Prediction, Table
 
 FINISHED_FILE = ".finished"
 """In the folder while it is filled: one JSON line for each image whose results are all written."""

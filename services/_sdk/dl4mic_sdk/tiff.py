@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 import numpy as np
 import tifffile
 
-from dl4mic_sdk.images import Stored
+from dl4mic_sdk.stored import Stored
 
 _MAPPED_BYTES = 1 << 20
 """Smaller images are read: mapping them saves nothing and holds a mapping open."""

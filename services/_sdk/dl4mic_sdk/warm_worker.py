@@ -17,7 +17,8 @@ import numpy as np
 from dl4mic_sdk.frames import receive_frame, send_frame
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.job_folder import REQUEST_FILE, read_json
-from dl4mic_sdk.network import Network, Prediction, Table
+from dl4mic_sdk.network import Network
+from dl4mic_sdk.prediction import Prediction, Table
 from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.worker import die_with_host, fault_of, open_network
 

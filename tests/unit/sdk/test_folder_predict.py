@@ -13,8 +13,8 @@ import pytest
 from dl4mic_sdk.errors import DataError, SdkError, Stopped
 from dl4mic_sdk.folder_predict import predict_folder
 from dl4mic_sdk.images import Image, read, stem, write
-from dl4mic_sdk.network import Prediction, Table
 from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.prediction import Prediction, Table
 
 
 class FakeContext:

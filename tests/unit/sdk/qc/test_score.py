@@ -18,8 +18,9 @@ from dl4mic_sdk.device import Device
 from dl4mic_sdk.errors import DataError, ImageError, SdkError
 from dl4mic_sdk.events import EventWriter, read_events
 from dl4mic_sdk.images import Image
-from dl4mic_sdk.network import Network, Prediction
+from dl4mic_sdk.network import Network
 from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.prediction import Prediction
 from dl4mic_sdk.qc.score import score
 from dl4mic_sdk.task import ModelFolder, QcTask
 
