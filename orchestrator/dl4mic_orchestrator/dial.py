@@ -15,7 +15,7 @@ from dl4mic.check import Request
 from dl4mic.server import channel_target, socket_path
 from dl4mic.v1.job_pb2_grpc import JobServiceStub
 from dl4mic.v1.network_pb2_grpc import NetworkServiceStub
-from dl4mic.v1.request_pb2 import QcRequest, TrainRequest
+from dl4mic.v1.request_pb2 import ImportModelRequest, PredictRequest, QcRequest, TrainRequest
 
 CALL_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.005
@@ -48,8 +48,12 @@ class Dial:
             self.networks.Train(request, timeout=CALL_SECONDS)
         elif isinstance(request, QcRequest):
             self.networks.Qc(request, timeout=CALL_SECONDS)
-        else:
+        elif isinstance(request, PredictRequest):
             self.networks.Predict(request, timeout=CALL_SECONDS)
+        elif isinstance(request, ImportModelRequest):
+            self.networks.ImportModel(request, timeout=CALL_SECONDS)
+        else:
+            self.networks.ExportModel(request, timeout=CALL_SECONDS)
 
     def is_serving(self) -> bool:
         """Ask for health once."""

@@ -127,8 +127,9 @@ class Settlement:
 
     def _register(self, job: JobMessage, artifacts: Path) -> str:
         verb = job.WhichOneof("request")
-        if verb == "train":
-            origin = Origin(job.train.model, job.network, job.project, job.id)
+        if verb == "import_model" or (verb == "train" and not job.train.dry_run):
+            name = getattr(job, verb).model
+            origin = Origin(name, job.network, job.project, job.id)
             return self.registry.publish(artifacts / "model", origin).tag
         if verb == "qc":
             self.registry.add_scores(job.id, artifacts, self.briefing.model_digests(job))

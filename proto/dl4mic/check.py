@@ -15,9 +15,19 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, 
 from dl4mic.v1.data_pb2 import Dataset, ModelReference
 from dl4mic.v1.network_pb2 import Network
 from dl4mic.v1.parameter_pb2 import Parameter, ParameterValue
-from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
+from dl4mic.v1.request_pb2 import (
+    ExportModelRequest,
+    ImportModelRequest,
+    JobOptions,
+    PredictRequest,
+    QcRequest,
+    TrainRequest,
+)
 
-Request = Union[TrainRequest, QcRequest, PredictRequest]
+Request = Union[TrainRequest, QcRequest, PredictRequest, ImportModelRequest, ExportModelRequest]
+
+OWN_FORMAT = "dl4mic"
+"""The format of a model that every network takes and gives: its folder as it is."""
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?")
 NAME_FORM = "lower-case letters, digits and inner hyphens, at most 50 characters"
@@ -30,6 +40,9 @@ LARGEST_PRIORITY = 1000
 _LOCATION = re.compile(r"(/.*|[a-z0-9-]+:.*)", re.DOTALL)
 _MODEL_NAME = re.compile(r"[a-z0-9-]+(:[a-z0-9-]+)?")
 _WEIGHTS = re.compile(r"best|last|[0-9]{1,9}|")
+ALL_WEIGHTS = "all"
+"""Stands for every kept set of weights, in quality control."""
+
 _KIND = {
     "boolean": Parameter.BOOLEAN,
     "integer": Parameter.INTEGER,
@@ -81,7 +94,12 @@ def check_train(request: TrainRequest, network: Network) -> None:
 def check_qc(request: QcRequest, network: Network) -> None:
     """Raise `Refused` unless `network` can score as asked."""
     found = list(_check_options(request.options, network))
-    found += _check_dataset("data", request.data, network, with_target=True)
+    if request.data.source or not request.prediction:
+        found += _check_dataset("data", request.data, network, with_target=True)
+    elif request.data.target:
+        found += _check_location("data.target", request.data.target)
+    else:
+        found.append(Violation("data.target", "is empty; name the folder of what is right"))
     if bool(request.models) == bool(request.prediction):
         found.append(
             Violation(
@@ -89,7 +107,7 @@ def check_qc(request: QcRequest, network: Network) -> None:
             )
         )
     for number, model in enumerate(request.models):
-        found += _check_model("models[{}]".format(number), model)
+        found += _check_model("models[{}]".format(number), model, several=True)
     if request.prediction:
         found += _check_location("prediction", request.prediction)
     found += _check_parameters(request, network, Parameter.QC)
@@ -105,21 +123,59 @@ def check_predict(request: PredictRequest, network: Network) -> None:
     _refuse(found)
 
 
+def check_import_model(request: ImportModelRequest, network: Network) -> None:
+    """Raise `Refused` unless `network` can take in a model as asked."""
+    found = list(_check_options(request.options, network))
+    found += _check_location("source", request.source, "name the model's folder or archive")
+    found += _check_new_name("model", request.model)
+    readable = [each.name for each in network.model_formats if each.imported]
+    if request.format:
+        found += _check_format(request.format, readable, network)
+    found += _check_parameters(request, network, Parameter.IMPORT_MODEL)
+    _refuse(found)
+
+
+def check_export_model(request: ExportModelRequest, network: Network) -> None:
+    """Raise `Refused` unless `network` can give a model as asked."""
+    found = list(_check_options(request.options, network))
+    found += _check_model("model", request.model)
+    written = [each.name for each in network.model_formats if each.exported]
+    found += _check_format(request.format or OWN_FORMAT, written, network)
+    found += _check_parameters(request, network, Parameter.EXPORT_MODEL)
+    _refuse(found)
+
+
 def check_request(request: Request, network: Network) -> None:
     """Raise `Refused` unless `network` can do what the request, of any verb, asks."""
     if isinstance(request, TrainRequest):
         check_train(request, network)
     elif isinstance(request, QcRequest):
         check_qc(request, network)
-    else:
+    elif isinstance(request, PredictRequest):
         check_predict(request, network)
+    elif isinstance(request, ImportModelRequest):
+        check_import_model(request, network)
+    else:
+        check_export_model(request, network)
+
+
+_VERBS: Mapping[type, Parameter.Verb] = {
+    TrainRequest: Parameter.TRAIN,
+    QcRequest: Parameter.QC,
+    PredictRequest: Parameter.PREDICT,
+    ImportModelRequest: Parameter.IMPORT_MODEL,
+    ExportModelRequest: Parameter.EXPORT_MODEL,
+}
 
 
 def verb_of(request: Request) -> Parameter.Verb:
     """Verb of a request."""
-    if isinstance(request, TrainRequest):
-        return Parameter.TRAIN
-    return Parameter.QC if isinstance(request, QcRequest) else Parameter.PREDICT
+    return _VERBS[type(request)]
+
+
+def verb_word(request: Request) -> str:
+    """Verb of a request as a word, which is also the field of it in a Job: "train", "import_model"."""
+    return Parameter.Verb.Name(verb_of(request)).lower()
 
 
 def check_name(text: str, field: str) -> None:
@@ -255,9 +311,11 @@ def words_of(supervision: Dataset.Supervision) -> str:
     return Dataset.Supervision.Name(supervision).lower().replace("_", " ")
 
 
-def _check_location(field: str, location: str) -> Iterator[Violation]:
+def _check_location(
+    field: str, location: str, wanted: str = "name the folder of images"
+) -> Iterator[Violation]:
     if not location:
-        yield Violation(field, "is empty; name the folder of images")
+        yield Violation(field, "is empty; {}".format(wanted))
     elif not _LOCATION.fullmatch(location) or "\0" in location:
         yield Violation(
             field,
@@ -276,7 +334,14 @@ def _check_axes(field: str, axes: str) -> Iterator[Violation]:
         )
 
 
-def _check_model(field: str, model: ModelReference) -> Iterator[Violation]:
+def _check_format(name: str, known: Sequence[str], network: Network) -> Iterator[Violation]:
+    if name not in (OWN_FORMAT, *known):
+        text = "{!r} is no format that {} knows here; it has {}"
+        there = ", ".join([OWN_FORMAT, *known])
+        yield Violation("format", text.format(name, network.name, there))
+
+
+def _check_model(field: str, model: ModelReference, several: bool = False) -> Iterator[Violation]:
     if not model.name:
         yield Violation(
             field + ".name",
@@ -284,7 +349,7 @@ def _check_model(field: str, model: ModelReference) -> Iterator[Violation]:
         )
     elif not _MODEL_NAME.fullmatch(model.name):
         yield from _check_location(field + ".name", model.name)
-    if not _WEIGHTS.fullmatch(model.weights):
+    if not (_WEIGHTS.fullmatch(model.weights) or (several and model.weights == ALL_WEIGHTS)):
         yield Violation(
             field + ".weights",
             "{!r}: use best, last or the number of an epoch".format(model.weights),

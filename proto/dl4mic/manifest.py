@@ -25,6 +25,7 @@ GIB = 1 << 30
 
 _SERVICE_KEYS = {"service", "version", "licence", "python", "packages", "cuda", "cudnn", "networks"}
 _NETWORK_KEYS = {
+    "formats",
     "title",
     "summary",
     "task",
@@ -249,6 +250,9 @@ def _network_values(record: Mapping[str, Any]) -> Dict[str, Any]:
             {"verb": verb.upper(), "path": output, "title": title}
             for verb, outputs in record.get("outputs", {}).items()
             for output, title in outputs.items()
+        ],
+        "model_formats": [
+            dict(each, name=name) for name, each in record.get("formats", {}).items()
         ],
         "licence": record["licence"],
         "citations": list(record.get("citations", ())),

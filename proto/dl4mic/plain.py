@@ -5,11 +5,24 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
-from dl4mic.check import WITHOUT_TARGET, Request, complete_parameters, verb_of
+from dl4mic.check import (
+    OWN_FORMAT,
+    WITHOUT_TARGET,
+    Request,
+    complete_parameters,
+    verb_of,
+    verb_word,
+)
 from dl4mic.manifest import Service
 from dl4mic.v1.data_pb2 import Dataset, ModelReference
-from dl4mic.v1.parameter_pb2 import Parameter, ParameterValue
-from dl4mic.v1.request_pb2 import JobOptions, QcRequest, TrainRequest
+from dl4mic.v1.parameter_pb2 import ParameterValue
+from dl4mic.v1.request_pb2 import (
+    ExportModelRequest,
+    ImportModelRequest,
+    JobOptions,
+    QcRequest,
+    TrainRequest,
+)
 
 
 def request_record(
@@ -34,13 +47,12 @@ def request_record(
         JSON values; every parameter of the verb is there, None where the network chooses.
     """
     network = service.network(request.network)
-    verb = verb_of(request)
     preset = request.preset if isinstance(request, TrainRequest) else ""
-    parameters = complete_parameters(network, verb, preset, request.parameters)
+    parameters = complete_parameters(network, verb_of(request), preset, request.parameters)
     record: Dict[str, Any] = {
         "job_id": job_id,
         "attempt": attempt,
-        "verb": Parameter.Verb.Name(verb).lower(),
+        "verb": verb_word(request),
         "network": network.name,
         "service_folder": str(service.folder),
         "title": request.options.title,
@@ -48,7 +60,6 @@ def request_record(
         "preset": preset or "default",
         "parameters": {name: plain_value(value) for name, value in parameters.items()},
         "given": sorted(request.parameters),
-        "data": _dataset(request.data, network.supervision),
         "device": JobOptions.Device.Name(request.options.device or JobOptions.AUTO).lower(),
         "previous": previous,
         "manifest": dict(service.records[network.name]),
@@ -58,8 +69,15 @@ def request_record(
 
 
 def _of_verb(request: Request, supervision: Dataset.Supervision) -> Dict[str, Any]:
+    if isinstance(request, ImportModelRequest):
+        return {"source": request.source, "model_name": request.model, "format": request.format}
+    if isinstance(request, ExportModelRequest):
+        return {"models": [_model(request.model)], "format": request.format or OWN_FORMAT}
+    data = _dataset(request.data, supervision)
     if isinstance(request, TrainRequest):
         return {
+            "data": data,
+            "dry_run": request.dry_run,
             "model_name": request.model,
             "parent": _model(request.parent) if request.HasField("parent") else None,
             "validation": _dataset(request.validation, supervision)
@@ -68,10 +86,11 @@ def _of_verb(request: Request, supervision: Dataset.Supervision) -> Dict[str, An
         }
     if isinstance(request, QcRequest):
         return {
+            "data": data,
             "models": [_model(each) for each in request.models],
             "prediction": request.prediction or None,
         }
-    return {"models": [_model(request.model)]}
+    return {"data": data, "models": [_model(request.model)]}
 
 
 def _dataset(data: Dataset, supervision: Dataset.Supervision) -> Dict[str, Any]:

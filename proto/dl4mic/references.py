@@ -8,7 +8,7 @@ from typing import Callable, Iterator, Tuple, TypeVar
 from dl4mic.check import Request
 from dl4mic.v1.data_pb2 import Dataset, ModelReference
 from dl4mic.v1.job_pb2 import Job
-from dl4mic.v1.request_pb2 import QcRequest, TrainRequest
+from dl4mic.v1.request_pb2 import ImportModelRequest, PredictRequest, QcRequest, TrainRequest
 
 JOB_PREFIX = "job:"
 
@@ -29,15 +29,24 @@ def models(request: Request) -> Iterator[Tuple[str, ModelReference]]:
     elif isinstance(request, QcRequest):
         for number, model in enumerate(request.models):
             yield "models[{}]".format(number), model
-    else:
+    elif not isinstance(request, ImportModelRequest):
         yield "model", request.model
 
 
 def datasets(request: Request) -> Iterator[Tuple[str, Dataset]]:
     """Yield field and message of every dataset of a request."""
-    yield "data", request.data
+    if isinstance(request, (TrainRequest, QcRequest, PredictRequest)):
+        yield "data", request.data
     if isinstance(request, TrainRequest) and request.HasField("validation"):
         yield "validation", request.validation
+
+
+def folders(request: Request) -> Iterator[Tuple[str, str]]:
+    """Yield name of the field and location of every folder that a request names besides datasets and models."""
+    if isinstance(request, QcRequest) and request.prediction:
+        yield "prediction", request.prediction
+    elif isinstance(request, ImportModelRequest):
+        yield "source", request.source
 
 
 def needed_jobs(request: Request) -> Tuple[Tuple[str, str], ...]:
@@ -48,8 +57,7 @@ def needed_jobs(request: Request) -> Tuple[Tuple[str, str], ...]:
             ("{}.source".format(field), data.source),
             ("{}.target".format(field), data.target),
         ]
-    if isinstance(request, QcRequest):
-        named.append(("prediction", request.prediction))
+    named += folders(request)
     return tuple(
         (field, text[len(JOB_PREFIX) :].partition("/")[0])
         for field, text in named
@@ -82,6 +90,6 @@ def resolve(
             data.target = path_of("{}.target".format(field), data.target)
     for field, model in models(copy):
         model.CopyFrom(model_of(field, model))
-    if isinstance(copy, QcRequest) and copy.prediction:
-        copy.prediction = path_of("prediction", copy.prediction)
+    for field, location in folders(copy):
+        setattr(copy, field, path_of(field, location))
     return copy

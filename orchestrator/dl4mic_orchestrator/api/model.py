@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Show, name, export, import and delete models."""
+"""Show, name and delete models."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,14 +13,11 @@ from dl4mic import references
 from dl4mic.check import check_name
 from dl4mic.locations import Locations, refuse
 from dl4mic.pages import MOST, page
-from dl4mic.server import CHUNK_BYTES, RpcError, is_local, not_found
+from dl4mic.server import RpcError
 from dl4mic.v1.model_pb2 import (
     DeleteModelRequest,
     DeleteModelResponse,
-    ExportModelRequest,
-    ExportModelResponse,
     GetModelRequest,
-    ImportModelRequest,
     ListModelsRequest,
     ListModelsResponse,
     Model,
@@ -34,8 +28,7 @@ from dl4mic.v1.model_pb2_grpc import ModelServiceServicer
 from dl4mic.v1.parameter_pb2 import ParameterValue
 from dl4mic_orchestrator import records
 from dl4mic_orchestrator.api.errors import translated
-from dl4mic_orchestrator.registry import BrokenModelError, Origin, Registry
-from dl4mic_orchestrator.registry.archive import pack
+from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.store.jobs import JobStore
 
 
@@ -75,37 +68,6 @@ class ModelApi(ModelServiceServicer):
             model = self._registry.rows.find(request.model)
             self._registry.rows.set_alias(model, request.alias)
             return self._message(self._registry.rows.find(model.tag))
-
-    def ExportModel(
-        self, request: ExportModelRequest, context: grpc.ServicerContext
-    ) -> Iterator[ExportModelResponse]:
-        """Send a version as a ZIP archive."""
-        if request.format not in ("", "folder"):
-            message = f"the format {request.format!r} is not offered; there is: folder"
-            raise RpcError(grpc.StatusCode.UNIMPLEMENTED, message, "FORMAT_UNKNOWN")
-        with translated():
-            model = self._registry.rows.find(request.model)
-            folder = self._registry.folder(model)
-        yield ExportModelResponse(file_name=f"{model.name}-{model.version}.zip")
-        with tempfile.TemporaryDirectory() as place:
-            archive = Path(place) / "model.zip"
-            pack(folder, archive)
-            yield from _chunks(archive)
-
-    def ImportModel(self, request: ImportModelRequest, context: grpc.ServicerContext) -> Model:
-        """Take a folder or archive as the next version of a name."""
-        check_name(request.model, "model")
-        if self._locations.is_location(f"{request.model}:") or request.model == "job":
-            raise refuse("model", f"{request.model!r} is a data root's name; choose another one")
-        path = self._locations.resolve(request.location, "location", is_local(context))
-        if not path.exists():
-            raise not_found(f"{request.location!r}: there is nothing", "DATA_NOT_FOUND")
-        origin = Origin(request.model, request.network, request.project or "default")
-        with translated():
-            try:
-                return self._message(self._registry.take_in(path, origin))
-            except BrokenModelError as error:
-                raise refuse("location", str(error)) from error
 
     def DeleteModel(
         self, request: DeleteModelRequest, context: grpc.ServicerContext
@@ -174,12 +136,3 @@ def _parameter(value: Any) -> ParameterValue:
     if isinstance(value, list):
         message.list.values.extend(_parameter(each) for each in value)
     return message
-
-
-def _chunks(archive: Path) -> Iterator[ExportModelResponse]:
-    digest = hashlib.sha256()
-    with archive.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-            yield ExportModelResponse(chunk=chunk)
-    yield ExportModelResponse(sha256=digest.hexdigest())

@@ -15,7 +15,7 @@ from typing import Protocol
 import grpc
 
 from dl4mic import references
-from dl4mic.check import Request, check_predict, check_request
+from dl4mic.check import Request, check_predict, check_request, verb_word
 from dl4mic.locations import Locations, refuse
 from dl4mic.server import RpcError, is_local
 from dl4mic.v1.data_pb2 import ModelReference
@@ -28,7 +28,14 @@ from dl4mic.v1.network_pb2 import (
     PredictImageResponse,
 )
 from dl4mic.v1.network_pb2_grpc import NetworkServiceServicer, NetworkServiceStub
-from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
+from dl4mic.v1.request_pb2 import (
+    ExportModelRequest,
+    ImportModelRequest,
+    JobOptions,
+    PredictRequest,
+    QcRequest,
+    TrainRequest,
+)
 from dl4mic_orchestrator.api.errors import relayed, translated
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.records import Capacity, Device, Model, WarmKey
@@ -130,18 +137,20 @@ class Admission:
             job = self.jobs.message(job_id)
         except JobNotFoundError as error:
             raise refuse(f"{field}.name", str(error)) from error
-        if not job.HasField("train"):
-            raise refuse(f"{field}.name", f"job {job_id} trains no model")
+        if not ((job.HasField("train") and not job.train.dry_run) or job.HasField("import_model")):
+            raise refuse(f"{field}.name", f"job {job_id} makes no model")
         _check_network(field, f"of job {job_id}", job.network, network)
 
     def _check_paths(self, request: Request, *, local: bool) -> None:
         for field, data in references.datasets(request):
-            self._check_path(f"{field}.source", data.source, local=local)
-            if data.target:
-                self._check_path(f"{field}.target", data.target, local=local)
-        if isinstance(request, QcRequest) and request.prediction:
-            self._check_path("prediction", request.prediction, local=local)
-        if isinstance(request, TrainRequest) and self.locations.is_location(f"{request.model}:"):
+            for part, location in (("source", data.source), ("target", data.target)):
+                if location:
+                    self._check_path(f"{field}.{part}", location, local=local)
+        for field, location in references.folders(request):
+            self._check_path(field, location, local=local)
+        if not isinstance(request, TrainRequest | ImportModelRequest):
+            return
+        if self.locations.is_location(f"{request.model}:"):
             raise refuse("model", f"{request.model!r} is a data root's name; choose another one")
 
     def _check_path(self, field: str, location: str, *, local: bool) -> None:
@@ -194,6 +203,14 @@ class NetworkApi(NetworkServiceServicer):
 
     def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> Job:
         """Take the prediction of a folder."""
+        return self._take(request, context)
+
+    def ImportModel(self, request: ImportModelRequest, context: grpc.ServicerContext) -> Job:
+        """Take the import of a model."""
+        return self._take(request, context)
+
+    def ExportModel(self, request: ExportModelRequest, context: grpc.ServicerContext) -> Job:
+        """Take the export of a model."""
         return self._take(request, context)
 
     def PredictImage(
@@ -273,9 +290,9 @@ def _check_network(field: str, model: str, its_network: str, network: str) -> No
 
 def _job_of(request: Request, network: str, caller: str) -> Job:
     options = request.options
-    verb = {TrainRequest: "train", QcRequest: "qc", PredictRequest: "predict"}[type(request)]
+    verb = verb_word(request)
     job = Job(
-        id=options.job_id or f"{verb}-{uuid.uuid4().hex[:8]}",
+        id=options.job_id or f"{verb.partition('_')[0]}-{uuid.uuid4().hex[:8]}",
         title=options.title,
         network=network,
         project=options.project or "default",

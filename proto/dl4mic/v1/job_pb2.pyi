@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Job(_message.Message):
-    __slots__ = ("id", "title", "network", "project", "caller", "priority", "labels", "state", "attempt", "waiting_reason", "error", "create_time", "start_time", "end_time", "deadline_time", "train", "qc", "predict", "progress", "metrics", "artifacts", "warnings", "model", "last_sequence", "cancel_requested")
+    __slots__ = ("id", "title", "network", "project", "caller", "priority", "labels", "state", "attempt", "waiting_reason", "error", "create_time", "start_time", "end_time", "deadline_time", "train", "qc", "predict", "import_model", "export_model", "progress", "metrics", "artifacts", "warnings", "model", "last_sequence", "cancel_requested")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Job.State]
@@ -52,6 +52,8 @@ class Job(_message.Message):
     TRAIN_FIELD_NUMBER: _ClassVar[int]
     QC_FIELD_NUMBER: _ClassVar[int]
     PREDICT_FIELD_NUMBER: _ClassVar[int]
+    IMPORT_MODEL_FIELD_NUMBER: _ClassVar[int]
+    EXPORT_MODEL_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +79,8 @@ class Job(_message.Message):
     train: _request_pb2.TrainRequest
     qc: _request_pb2.QcRequest
     predict: _request_pb2.PredictRequest
+    import_model: _request_pb2.ImportModelRequest
+    export_model: _request_pb2.ExportModelRequest
     progress: Progress
     metrics: _containers.RepeatedCompositeFieldContainer[Metric]
     artifacts: _containers.RepeatedCompositeFieldContainer[_data_pb2.Artifact]
@@ -84,7 +88,7 @@ class Job(_message.Message):
     model: str
     last_sequence: int
     cancel_requested: bool
-    def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., network: _Optional[str] = ..., project: _Optional[str] = ..., caller: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., state: _Optional[_Union[Job.State, str]] = ..., attempt: _Optional[int] = ..., waiting_reason: _Optional[str] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., train: _Optional[_Union[_request_pb2.TrainRequest, _Mapping]] = ..., qc: _Optional[_Union[_request_pb2.QcRequest, _Mapping]] = ..., predict: _Optional[_Union[_request_pb2.PredictRequest, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., artifacts: _Optional[_Iterable[_Union[_data_pb2.Artifact, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., model: _Optional[str] = ..., last_sequence: _Optional[int] = ..., cancel_requested: bool = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., network: _Optional[str] = ..., project: _Optional[str] = ..., caller: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., state: _Optional[_Union[Job.State, str]] = ..., attempt: _Optional[int] = ..., waiting_reason: _Optional[str] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., train: _Optional[_Union[_request_pb2.TrainRequest, _Mapping]] = ..., qc: _Optional[_Union[_request_pb2.QcRequest, _Mapping]] = ..., predict: _Optional[_Union[_request_pb2.PredictRequest, _Mapping]] = ..., import_model: _Optional[_Union[_request_pb2.ImportModelRequest, _Mapping]] = ..., export_model: _Optional[_Union[_request_pb2.ExportModelRequest, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., artifacts: _Optional[_Iterable[_Union[_data_pb2.Artifact, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., model: _Optional[str] = ..., last_sequence: _Optional[int] = ..., cancel_requested: bool = ...) -> None: ...
 
 class JobError(_message.Message):
     __slots__ = ("code", "message", "hint", "files", "file_count")

@@ -99,36 +99,6 @@ class SetModelAliasRequest(_message.Message):
     alias: str
     def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ...) -> None: ...
 
-class ExportModelRequest(_message.Message):
-    __slots__ = ("model", "format")
-    MODEL_FIELD_NUMBER: _ClassVar[int]
-    FORMAT_FIELD_NUMBER: _ClassVar[int]
-    model: str
-    format: str
-    def __init__(self, model: _Optional[str] = ..., format: _Optional[str] = ...) -> None: ...
-
-class ExportModelResponse(_message.Message):
-    __slots__ = ("file_name", "chunk", "sha256")
-    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
-    CHUNK_FIELD_NUMBER: _ClassVar[int]
-    SHA256_FIELD_NUMBER: _ClassVar[int]
-    file_name: str
-    chunk: bytes
-    sha256: str
-    def __init__(self, file_name: _Optional[str] = ..., chunk: _Optional[bytes] = ..., sha256: _Optional[str] = ...) -> None: ...
-
-class ImportModelRequest(_message.Message):
-    __slots__ = ("location", "model", "network", "project")
-    LOCATION_FIELD_NUMBER: _ClassVar[int]
-    MODEL_FIELD_NUMBER: _ClassVar[int]
-    NETWORK_FIELD_NUMBER: _ClassVar[int]
-    PROJECT_FIELD_NUMBER: _ClassVar[int]
-    location: str
-    model: str
-    network: str
-    project: str
-    def __init__(self, location: _Optional[str] = ..., model: _Optional[str] = ..., network: _Optional[str] = ..., project: _Optional[str] = ...) -> None: ...
-
 class DeleteModelRequest(_message.Message):
     __slots__ = ("model",)
     MODEL_FIELD_NUMBER: _ClassVar[int]

@@ -29,16 +29,6 @@ class ModelServiceStub(object):
                 request_serializer=dl4mic_dot_v1_dot_model__pb2.SetModelAliasRequest.SerializeToString,
                 response_deserializer=dl4mic_dot_v1_dot_model__pb2.Model.FromString,
                 )
-        self.ExportModel = channel.unary_stream(
-                '/dl4mic.v1.ModelService/ExportModel',
-                request_serializer=dl4mic_dot_v1_dot_model__pb2.ExportModelRequest.SerializeToString,
-                response_deserializer=dl4mic_dot_v1_dot_model__pb2.ExportModelResponse.FromString,
-                )
-        self.ImportModel = channel.unary_unary(
-                '/dl4mic.v1.ModelService/ImportModel',
-                request_serializer=dl4mic_dot_v1_dot_model__pb2.ImportModelRequest.SerializeToString,
-                response_deserializer=dl4mic_dot_v1_dot_model__pb2.Model.FromString,
-                )
         self.DeleteModel = channel.unary_unary(
                 '/dl4mic.v1.ModelService/DeleteModel',
                 request_serializer=dl4mic_dot_v1_dot_model__pb2.DeleteModelRequest.SerializeToString,
@@ -69,20 +59,6 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ExportModel(self, request, context):
-        """Sends the model as a ZIP archive.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ImportModel(self, request, context):
-        """Takes a model folder or archive that lies at a location as the next version of a name.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def DeleteModel(self, request, context):
         """Refused while an open job or another model's lineage needs it.
         """
@@ -106,16 +82,6 @@ def add_ModelServiceServicer_to_server(servicer, server):
             'SetModelAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.SetModelAlias,
                     request_deserializer=dl4mic_dot_v1_dot_model__pb2.SetModelAliasRequest.FromString,
-                    response_serializer=dl4mic_dot_v1_dot_model__pb2.Model.SerializeToString,
-            ),
-            'ExportModel': grpc.unary_stream_rpc_method_handler(
-                    servicer.ExportModel,
-                    request_deserializer=dl4mic_dot_v1_dot_model__pb2.ExportModelRequest.FromString,
-                    response_serializer=dl4mic_dot_v1_dot_model__pb2.ExportModelResponse.SerializeToString,
-            ),
-            'ImportModel': grpc.unary_unary_rpc_method_handler(
-                    servicer.ImportModel,
-                    request_deserializer=dl4mic_dot_v1_dot_model__pb2.ImportModelRequest.FromString,
                     response_serializer=dl4mic_dot_v1_dot_model__pb2.Model.SerializeToString,
             ),
             'DeleteModel': grpc.unary_unary_rpc_method_handler(
@@ -180,40 +146,6 @@ class ModelService(object):
             metadata=None):
         return grpc.experimental.unary_unary(request, target, '/dl4mic.v1.ModelService/SetModelAlias',
             dl4mic_dot_v1_dot_model__pb2.SetModelAliasRequest.SerializeToString,
-            dl4mic_dot_v1_dot_model__pb2.Model.FromString,
-            options, channel_credentials,
-            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
-
-    @staticmethod
-    def ExportModel(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(request, target, '/dl4mic.v1.ModelService/ExportModel',
-            dl4mic_dot_v1_dot_model__pb2.ExportModelRequest.SerializeToString,
-            dl4mic_dot_v1_dot_model__pb2.ExportModelResponse.FromString,
-            options, channel_credentials,
-            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
-
-    @staticmethod
-    def ImportModel(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(request, target, '/dl4mic.v1.ModelService/ImportModel',
-            dl4mic_dot_v1_dot_model__pb2.ImportModelRequest.SerializeToString,
             dl4mic_dot_v1_dot_model__pb2.Model.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

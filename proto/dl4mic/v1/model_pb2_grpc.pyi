@@ -36,18 +36,6 @@ class ModelServiceStub:
     ]
     """Makes an alias name this version, wherever it pointed before."""
 
-    ExportModel: grpc.UnaryStreamMultiCallable[
-        dl4mic.v1.model_pb2.ExportModelRequest,
-        dl4mic.v1.model_pb2.ExportModelResponse,
-    ]
-    """Sends the model as a ZIP archive."""
-
-    ImportModel: grpc.UnaryUnaryMultiCallable[
-        dl4mic.v1.model_pb2.ImportModelRequest,
-        dl4mic.v1.model_pb2.Model,
-    ]
-    """Takes a model folder or archive that lies at a location as the next version of a name."""
-
     DeleteModel: grpc.UnaryUnaryMultiCallable[
         dl4mic.v1.model_pb2.DeleteModelRequest,
         dl4mic.v1.model_pb2.DeleteModelResponse,
@@ -71,18 +59,6 @@ class ModelServiceAsyncStub:
         dl4mic.v1.model_pb2.Model,
     ]
     """Makes an alias name this version, wherever it pointed before."""
-
-    ExportModel: grpc.aio.UnaryStreamMultiCallable[
-        dl4mic.v1.model_pb2.ExportModelRequest,
-        dl4mic.v1.model_pb2.ExportModelResponse,
-    ]
-    """Sends the model as a ZIP archive."""
-
-    ImportModel: grpc.aio.UnaryUnaryMultiCallable[
-        dl4mic.v1.model_pb2.ImportModelRequest,
-        dl4mic.v1.model_pb2.Model,
-    ]
-    """Takes a model folder or archive that lies at a location as the next version of a name."""
 
     DeleteModel: grpc.aio.UnaryUnaryMultiCallable[
         dl4mic.v1.model_pb2.DeleteModelRequest,
@@ -113,22 +89,6 @@ class ModelServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[dl4mic.v1.model_pb2.Model, collections.abc.Awaitable[dl4mic.v1.model_pb2.Model]]:
         """Makes an alias name this version, wherever it pointed before."""
-
-    @abc.abstractmethod
-    def ExportModel(
-        self,
-        request: dl4mic.v1.model_pb2.ExportModelRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[dl4mic.v1.model_pb2.ExportModelResponse], collections.abc.AsyncIterator[dl4mic.v1.model_pb2.ExportModelResponse]]:
-        """Sends the model as a ZIP archive."""
-
-    @abc.abstractmethod
-    def ImportModel(
-        self,
-        request: dl4mic.v1.model_pb2.ImportModelRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[dl4mic.v1.model_pb2.Model, collections.abc.Awaitable[dl4mic.v1.model_pb2.Model]]:
-        """Takes a model folder or archive that lies at a location as the next version of a name."""
 
     @abc.abstractmethod
     def DeleteModel(

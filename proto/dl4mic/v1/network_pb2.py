@@ -18,7 +18,7 @@ from dl4mic.v1 import parameter_pb2 as dl4mic_dot_v1_dot_parameter__pb2
 from dl4mic.v1 import request_pb2 as dl4mic_dot_v1_dot_request__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64l4mic/v1/network.proto\x12\tdl4mic.v1\x1a\x14\x64l4mic/v1/data.proto\x1a\x13\x64l4mic/v1/job.proto\x1a\x19\x64l4mic/v1/parameter.proto\x1a\x17\x64l4mic/v1/request.proto\"\xd7\x04\n\x07Network\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x18\n\x10\x63ontract_version\x18\x06 \x01(\t\x12\x0c\n\x04task\x18\x07 \x01(\t\x12\x33\n\x0bsupervision\x18\x08 \x01(\x0e\x32\x1e.dl4mic.v1.Dataset.Supervision\x12\x0c\n\x04\x61xes\x18\t \x03(\t\x12(\n\nparameters\x18\n \x03(\x0b\x32\x14.dl4mic.v1.Parameter\x12\"\n\x07presets\x18\x0b \x03(\x0b\x32\x11.dl4mic.v1.Preset\x12\'\n\tresources\x18\x0c \x01(\x0b\x32\x14.dl4mic.v1.Resources\x12\"\n\x07outputs\x18\r \x03(\x0b\x32\x11.dl4mic.v1.Output\x12\x0f\n\x07licence\x18\x0e \x01(\t\x12&\n\tcitations\x18\x0f \x03(\x0b\x32\x13.dl4mic.v1.Citation\x12\x17\n\x0fpython_versions\x18\x10 \x03(\t\x12\x41\n\x10package_versions\x18\x11 \x03(\x0b\x32\'.dl4mic.v1.Network.PackageVersionsEntry\x12)\n\x07\x64\x65vices\x18\x12 \x03(\x0b\x32\x18.dl4mic.v1.ComputeDevice\x1a\x36\n\x14PackageVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf6\x01\n\tResources\x12%\n\x03gpu\x18\x01 \x01(\x0e\x32\x18.dl4mic.v1.Resources.Gpu\x12\x18\n\x10gpu_memory_bytes\x18\x02 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x0c\n\x04\x63pus\x18\x04 \x01(\x01\x12\"\n\x1aminimum_compute_capability\x18\x05 \x01(\t\x12\"\n\x1amaximum_compute_capability\x18\x06 \x01(\t\"<\n\x03Gpu\x12\x13\n\x0fGPU_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\n\n\x06USEFUL\x10\x02\x12\n\n\x06NEEDED\x10\x03\"N\n\x06Output\x12\'\n\x04verb\x18\x01 \x01(\x0e\x32\x19.dl4mic.v1.Parameter.Verb\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\"%\n\x08\x43itation\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0b\n\x03\x64oi\x18\x02 \x01(\t\"_\n\rComputeDevice\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.dl4mic.v1.JobOptions.Device\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\"\"\n\x0f\x44\x65scribeRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\"\xa6\x01\n\x0bImageHeader\x12\x0c\n\x04\x61xes\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12\x39\n\npixel_size\x18\x04 \x03(\x0b\x32%.dl4mic.v1.ImageHeader.PixelSizeEntry\x1a\x30\n\x0ePixelSizeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x9b\x03\n\x13PredictImageRequest\x12\x37\n\x06header\x18\x01 \x01(\x0b\x32%.dl4mic.v1.PredictImageRequest.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\xb1\x02\n\x06Header\x12\x0f\n\x07network\x18\x01 \x01(\t\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ModelReference\x12I\n\nparameters\x18\x03 \x03(\x0b\x32\x35.dl4mic.v1.PredictImageRequest.Header.ParametersEntry\x12%\n\x05image\x18\x04 \x01(\x0b\x32\x16.dl4mic.v1.ImageHeader\x12,\n\x06\x64\x65vice\x18\x05 \x01(\x0e\x32\x1c.dl4mic.v1.JobOptions.Device\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\x42\x06\n\x04part\"\x86\x02\n\x14PredictImageResponse\x12\x38\n\x06header\x18\x01 \x01(\x0b\x32&.dl4mic.v1.PredictImageResponse.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x36\n\x05table\x18\x03 \x01(\x0b\x32%.dl4mic.v1.PredictImageResponse.TableH\x00\x1a>\n\x06Header\x12\r\n\x05title\x18\x01 \x01(\t\x12%\n\x05image\x18\x02 \x01(\x0b\x32\x16.dl4mic.v1.ImageHeader\x1a#\n\x05Table\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0b\n\x03\x63sv\x18\x02 \x01(\tB\x06\n\x04part2\xb5\x02\n\x0eNetworkService\x12:\n\x08\x44\x65scribe\x12\x1a.dl4mic.v1.DescribeRequest\x1a\x12.dl4mic.v1.Network\x12\x30\n\x05Train\x12\x17.dl4mic.v1.TrainRequest\x1a\x0e.dl4mic.v1.Job\x12*\n\x02Qc\x12\x14.dl4mic.v1.QcRequest\x1a\x0e.dl4mic.v1.Job\x12\x34\n\x07Predict\x12\x19.dl4mic.v1.PredictRequest\x1a\x0e.dl4mic.v1.Job\x12S\n\x0cPredictImage\x12\x1e.dl4mic.v1.PredictImageRequest\x1a\x1f.dl4mic.v1.PredictImageResponse(\x01\x30\x01\x42^\n\rorg.dl4mic.v1B\x0cNetworkProtoP\x01Z\x12\x64l4mic/v1;dl4micv1\xa2\x02\x03\x44L4\xaa\x02\tDl4mic.V1\xca\x02\tDl4mic\\V1\xea\x02\nDl4mic::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64l4mic/v1/network.proto\x12\tdl4mic.v1\x1a\x14\x64l4mic/v1/data.proto\x1a\x13\x64l4mic/v1/job.proto\x1a\x19\x64l4mic/v1/parameter.proto\x1a\x17\x64l4mic/v1/request.proto\"\x86\x05\n\x07Network\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x18\n\x10\x63ontract_version\x18\x06 \x01(\t\x12\x0c\n\x04task\x18\x07 \x01(\t\x12\x33\n\x0bsupervision\x18\x08 \x01(\x0e\x32\x1e.dl4mic.v1.Dataset.Supervision\x12\x0c\n\x04\x61xes\x18\t \x03(\t\x12(\n\nparameters\x18\n \x03(\x0b\x32\x14.dl4mic.v1.Parameter\x12\"\n\x07presets\x18\x0b \x03(\x0b\x32\x11.dl4mic.v1.Preset\x12\'\n\tresources\x18\x0c \x01(\x0b\x32\x14.dl4mic.v1.Resources\x12\"\n\x07outputs\x18\r \x03(\x0b\x32\x11.dl4mic.v1.Output\x12\x0f\n\x07licence\x18\x0e \x01(\t\x12&\n\tcitations\x18\x0f \x03(\x0b\x32\x13.dl4mic.v1.Citation\x12\x17\n\x0fpython_versions\x18\x10 \x03(\t\x12\x41\n\x10package_versions\x18\x11 \x03(\x0b\x32\'.dl4mic.v1.Network.PackageVersionsEntry\x12)\n\x07\x64\x65vices\x18\x12 \x03(\x0b\x32\x18.dl4mic.v1.ComputeDevice\x12-\n\rmodel_formats\x18\x13 \x03(\x0b\x32\x16.dl4mic.v1.ModelFormat\x1a\x36\n\x14PackageVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x0bModelFormat\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08imported\x18\x03 \x01(\x08\x12\x10\n\x08\x65xported\x18\x04 \x01(\x08\"\xf6\x01\n\tResources\x12%\n\x03gpu\x18\x01 \x01(\x0e\x32\x18.dl4mic.v1.Resources.Gpu\x12\x18\n\x10gpu_memory_bytes\x18\x02 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x0c\n\x04\x63pus\x18\x04 \x01(\x01\x12\"\n\x1aminimum_compute_capability\x18\x05 \x01(\t\x12\"\n\x1amaximum_compute_capability\x18\x06 \x01(\t\"<\n\x03Gpu\x12\x13\n\x0fGPU_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\n\n\x06USEFUL\x10\x02\x12\n\n\x06NEEDED\x10\x03\"N\n\x06Output\x12\'\n\x04verb\x18\x01 \x01(\x0e\x32\x19.dl4mic.v1.Parameter.Verb\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\"%\n\x08\x43itation\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0b\n\x03\x64oi\x18\x02 \x01(\t\"_\n\rComputeDevice\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.dl4mic.v1.JobOptions.Device\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\"\"\n\x0f\x44\x65scribeRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\"\xa6\x01\n\x0bImageHeader\x12\x0c\n\x04\x61xes\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12\x39\n\npixel_size\x18\x04 \x03(\x0b\x32%.dl4mic.v1.ImageHeader.PixelSizeEntry\x1a\x30\n\x0ePixelSizeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x9b\x03\n\x13PredictImageRequest\x12\x37\n\x06header\x18\x01 \x01(\x0b\x32%.dl4mic.v1.PredictImageRequest.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\xb1\x02\n\x06Header\x12\x0f\n\x07network\x18\x01 \x01(\t\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ModelReference\x12I\n\nparameters\x18\x03 \x03(\x0b\x32\x35.dl4mic.v1.PredictImageRequest.Header.ParametersEntry\x12%\n\x05image\x18\x04 \x01(\x0b\x32\x16.dl4mic.v1.ImageHeader\x12,\n\x06\x64\x65vice\x18\x05 \x01(\x0e\x32\x1c.dl4mic.v1.JobOptions.Device\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\x42\x06\n\x04part\"\x86\x02\n\x14PredictImageResponse\x12\x38\n\x06header\x18\x01 \x01(\x0b\x32&.dl4mic.v1.PredictImageResponse.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x36\n\x05table\x18\x03 \x01(\x0b\x32%.dl4mic.v1.PredictImageResponse.TableH\x00\x1a>\n\x06Header\x12\r\n\x05title\x18\x01 \x01(\t\x12%\n\x05image\x18\x02 \x01(\x0b\x32\x16.dl4mic.v1.ImageHeader\x1a#\n\x05Table\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0b\n\x03\x63sv\x18\x02 \x01(\tB\x06\n\x04part2\xb1\x03\n\x0eNetworkService\x12:\n\x08\x44\x65scribe\x12\x1a.dl4mic.v1.DescribeRequest\x1a\x12.dl4mic.v1.Network\x12\x30\n\x05Train\x12\x17.dl4mic.v1.TrainRequest\x1a\x0e.dl4mic.v1.Job\x12*\n\x02Qc\x12\x14.dl4mic.v1.QcRequest\x1a\x0e.dl4mic.v1.Job\x12\x34\n\x07Predict\x12\x19.dl4mic.v1.PredictRequest\x1a\x0e.dl4mic.v1.Job\x12<\n\x0bImportModel\x12\x1d.dl4mic.v1.ImportModelRequest\x1a\x0e.dl4mic.v1.Job\x12<\n\x0b\x45xportModel\x12\x1d.dl4mic.v1.ExportModelRequest\x1a\x0e.dl4mic.v1.Job\x12S\n\x0cPredictImage\x12\x1e.dl4mic.v1.PredictImageRequest\x1a\x1f.dl4mic.v1.PredictImageResponse(\x01\x30\x01\x42^\n\rorg.dl4mic.v1B\x0cNetworkProtoP\x01Z\x12\x64l4mic/v1;dl4micv1\xa2\x02\x03\x44L4\xaa\x02\tDl4mic.V1\xca\x02\tDl4mic\\V1\xea\x02\nDl4mic::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,37 +33,39 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_PREDICTIMAGEREQUEST_HEADER_PARAMETERSENTRY']._options = None
   _globals['_PREDICTIMAGEREQUEST_HEADER_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_NETWORK']._serialized_start=134
-  _globals['_NETWORK']._serialized_end=733
-  _globals['_NETWORK_PACKAGEVERSIONSENTRY']._serialized_start=679
-  _globals['_NETWORK_PACKAGEVERSIONSENTRY']._serialized_end=733
-  _globals['_RESOURCES']._serialized_start=736
-  _globals['_RESOURCES']._serialized_end=982
-  _globals['_RESOURCES_GPU']._serialized_start=922
-  _globals['_RESOURCES_GPU']._serialized_end=982
-  _globals['_OUTPUT']._serialized_start=984
-  _globals['_OUTPUT']._serialized_end=1062
-  _globals['_CITATION']._serialized_start=1064
-  _globals['_CITATION']._serialized_end=1101
-  _globals['_COMPUTEDEVICE']._serialized_start=1103
-  _globals['_COMPUTEDEVICE']._serialized_end=1198
-  _globals['_DESCRIBEREQUEST']._serialized_start=1200
-  _globals['_DESCRIBEREQUEST']._serialized_end=1234
-  _globals['_IMAGEHEADER']._serialized_start=1237
-  _globals['_IMAGEHEADER']._serialized_end=1403
-  _globals['_IMAGEHEADER_PIXELSIZEENTRY']._serialized_start=1355
-  _globals['_IMAGEHEADER_PIXELSIZEENTRY']._serialized_end=1403
-  _globals['_PREDICTIMAGEREQUEST']._serialized_start=1406
-  _globals['_PREDICTIMAGEREQUEST']._serialized_end=1817
-  _globals['_PREDICTIMAGEREQUEST_HEADER']._serialized_start=1504
-  _globals['_PREDICTIMAGEREQUEST_HEADER']._serialized_end=1809
-  _globals['_PREDICTIMAGEREQUEST_HEADER_PARAMETERSENTRY']._serialized_start=1733
-  _globals['_PREDICTIMAGEREQUEST_HEADER_PARAMETERSENTRY']._serialized_end=1809
-  _globals['_PREDICTIMAGERESPONSE']._serialized_start=1820
-  _globals['_PREDICTIMAGERESPONSE']._serialized_end=2082
-  _globals['_PREDICTIMAGERESPONSE_HEADER']._serialized_start=1975
-  _globals['_PREDICTIMAGERESPONSE_HEADER']._serialized_end=2037
-  _globals['_PREDICTIMAGERESPONSE_TABLE']._serialized_start=2039
-  _globals['_PREDICTIMAGERESPONSE_TABLE']._serialized_end=2074
-  _globals['_NETWORKSERVICE']._serialized_start=2085
-  _globals['_NETWORKSERVICE']._serialized_end=2394
+  _globals['_NETWORK']._serialized_end=780
+  _globals['_NETWORK_PACKAGEVERSIONSENTRY']._serialized_start=726
+  _globals['_NETWORK_PACKAGEVERSIONSENTRY']._serialized_end=780
+  _globals['_MODELFORMAT']._serialized_start=782
+  _globals['_MODELFORMAT']._serialized_end=860
+  _globals['_RESOURCES']._serialized_start=863
+  _globals['_RESOURCES']._serialized_end=1109
+  _globals['_RESOURCES_GPU']._serialized_start=1049
+  _globals['_RESOURCES_GPU']._serialized_end=1109
+  _globals['_OUTPUT']._serialized_start=1111
+  _globals['_OUTPUT']._serialized_end=1189
+  _globals['_CITATION']._serialized_start=1191
+  _globals['_CITATION']._serialized_end=1228
+  _globals['_COMPUTEDEVICE']._serialized_start=1230
+  _globals['_COMPUTEDEVICE']._serialized_end=1325
+  _globals['_DESCRIBEREQUEST']._serialized_start=1327
+  _globals['_DESCRIBEREQUEST']._serialized_end=1361
+  _globals['_IMAGEHEADER']._serialized_start=1364
+  _globals['_IMAGEHEADER']._serialized_end=1530
+  _globals['_IMAGEHEADER_PIXELSIZEENTRY']._serialized_start=1482
+  _globals['_IMAGEHEADER_PIXELSIZEENTRY']._serialized_end=1530
+  _globals['_PREDICTIMAGEREQUEST']._serialized_start=1533
+  _globals['_PREDICTIMAGEREQUEST']._serialized_end=1944
+  _globals['_PREDICTIMAGEREQUEST_HEADER']._serialized_start=1631
+  _globals['_PREDICTIMAGEREQUEST_HEADER']._serialized_end=1936
+  _globals['_PREDICTIMAGEREQUEST_HEADER_PARAMETERSENTRY']._serialized_start=1860
+  _globals['_PREDICTIMAGEREQUEST_HEADER_PARAMETERSENTRY']._serialized_end=1936
+  _globals['_PREDICTIMAGERESPONSE']._serialized_start=1947
+  _globals['_PREDICTIMAGERESPONSE']._serialized_end=2209
+  _globals['_PREDICTIMAGERESPONSE_HEADER']._serialized_start=2102
+  _globals['_PREDICTIMAGERESPONSE_HEADER']._serialized_end=2164
+  _globals['_PREDICTIMAGERESPONSE_TABLE']._serialized_start=2166
+  _globals['_PREDICTIMAGERESPONSE_TABLE']._serialized_end=2201
+  _globals['_NETWORKSERVICE']._serialized_start=2212
+  _globals['_NETWORKSERVICE']._serialized_end=2645
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Network(_message.Message):
-    __slots__ = ("name", "title", "summary", "service", "version", "contract_version", "task", "supervision", "axes", "parameters", "presets", "resources", "outputs", "licence", "citations", "python_versions", "package_versions", "devices")
+    __slots__ = ("name", "title", "summary", "service", "version", "contract_version", "task", "supervision", "axes", "parameters", "presets", "resources", "outputs", "licence", "citations", "python_versions", "package_versions", "devices", "model_formats")
     class PackageVersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class Network(_message.Message):
     PYTHON_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     PACKAGE_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FORMATS_FIELD_NUMBER: _ClassVar[int]
     name: str
     title: str
     summary: str
@@ -55,7 +56,20 @@ class Network(_message.Message):
     python_versions: _containers.RepeatedScalarFieldContainer[str]
     package_versions: _containers.ScalarMap[str, str]
     devices: _containers.RepeatedCompositeFieldContainer[ComputeDevice]
-    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., summary: _Optional[str] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., contract_version: _Optional[str] = ..., task: _Optional[str] = ..., supervision: _Optional[_Union[_data_pb2.Dataset.Supervision, str]] = ..., axes: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[_parameter_pb2.Parameter, _Mapping]]] = ..., presets: _Optional[_Iterable[_Union[_parameter_pb2.Preset, _Mapping]]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., outputs: _Optional[_Iterable[_Union[Output, _Mapping]]] = ..., licence: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., python_versions: _Optional[_Iterable[str]] = ..., package_versions: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[ComputeDevice, _Mapping]]] = ...) -> None: ...
+    model_formats: _containers.RepeatedCompositeFieldContainer[ModelFormat]
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., summary: _Optional[str] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., contract_version: _Optional[str] = ..., task: _Optional[str] = ..., supervision: _Optional[_Union[_data_pb2.Dataset.Supervision, str]] = ..., axes: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[_parameter_pb2.Parameter, _Mapping]]] = ..., presets: _Optional[_Iterable[_Union[_parameter_pb2.Preset, _Mapping]]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., outputs: _Optional[_Iterable[_Union[Output, _Mapping]]] = ..., licence: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., python_versions: _Optional[_Iterable[str]] = ..., package_versions: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[ComputeDevice, _Mapping]]] = ..., model_formats: _Optional[_Iterable[_Union[ModelFormat, _Mapping]]] = ...) -> None: ...
+
+class ModelFormat(_message.Message):
+    __slots__ = ("name", "title", "imported", "exported")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    IMPORTED_FIELD_NUMBER: _ClassVar[int]
+    EXPORTED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    title: str
+    imported: bool
+    exported: bool
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., imported: bool = ..., exported: bool = ...) -> None: ...
 
 class Resources(_message.Message):
     __slots__ = ("gpu", "gpu_memory_bytes", "memory_bytes", "cpus", "minimum_compute_capability", "maximum_compute_capability")

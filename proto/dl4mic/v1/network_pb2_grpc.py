@@ -37,6 +37,16 @@ class NetworkServiceStub(object):
                 request_serializer=dl4mic_dot_v1_dot_request__pb2.PredictRequest.SerializeToString,
                 response_deserializer=dl4mic_dot_v1_dot_job__pb2.Job.FromString,
                 )
+        self.ImportModel = channel.unary_unary(
+                '/dl4mic.v1.NetworkService/ImportModel',
+                request_serializer=dl4mic_dot_v1_dot_request__pb2.ImportModelRequest.SerializeToString,
+                response_deserializer=dl4mic_dot_v1_dot_job__pb2.Job.FromString,
+                )
+        self.ExportModel = channel.unary_unary(
+                '/dl4mic.v1.NetworkService/ExportModel',
+                request_serializer=dl4mic_dot_v1_dot_request__pb2.ExportModelRequest.SerializeToString,
+                response_deserializer=dl4mic_dot_v1_dot_job__pb2.Job.FromString,
+                )
         self.PredictImage = channel.stream_stream(
                 '/dl4mic.v1.NetworkService/PredictImage',
                 request_serializer=dl4mic_dot_v1_dot_network__pb2.PredictImageRequest.SerializeToString,
@@ -55,7 +65,7 @@ class NetworkServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Train(self, request, context):
-        """Each of the three returns as soon as the request is checked and recorded.
+        """Each call that answers with a Job returns as soon as the request is checked and recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -69,6 +79,20 @@ class NetworkServiceServicer(object):
 
     def Predict(self, request, context):
         """Folders, by reference.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportModel(self, request, context):
+        """Brings a model from elsewhere into the form of the network, and makes it a version of a name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportModel(self, request, context):
+        """Brings a model into the form that another program reads: an archive below the job's artifact "export".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +127,16 @@ def add_NetworkServiceServicer_to_server(servicer, server):
             'Predict': grpc.unary_unary_rpc_method_handler(
                     servicer.Predict,
                     request_deserializer=dl4mic_dot_v1_dot_request__pb2.PredictRequest.FromString,
+                    response_serializer=dl4mic_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'ImportModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportModel,
+                    request_deserializer=dl4mic_dot_v1_dot_request__pb2.ImportModelRequest.FromString,
+                    response_serializer=dl4mic_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'ExportModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportModel,
+                    request_deserializer=dl4mic_dot_v1_dot_request__pb2.ExportModelRequest.FromString,
                     response_serializer=dl4mic_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
             'PredictImage': grpc.stream_stream_rpc_method_handler(
@@ -185,6 +219,40 @@ class NetworkService(object):
             metadata=None):
         return grpc.experimental.unary_unary(request, target, '/dl4mic.v1.NetworkService/Predict',
             dl4mic_dot_v1_dot_request__pb2.PredictRequest.SerializeToString,
+            dl4mic_dot_v1_dot_job__pb2.Job.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ImportModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/dl4mic.v1.NetworkService/ImportModel',
+            dl4mic_dot_v1_dot_request__pb2.ImportModelRequest.SerializeToString,
+            dl4mic_dot_v1_dot_job__pb2.Job.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ExportModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/dl4mic.v1.NetworkService/ExportModel',
+            dl4mic_dot_v1_dot_request__pb2.ExportModelRequest.SerializeToString,
             dl4mic_dot_v1_dot_job__pb2.Job.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

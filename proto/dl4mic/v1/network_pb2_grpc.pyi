@@ -32,7 +32,7 @@ class NetworkServiceStub:
         dl4mic.v1.request_pb2.TrainRequest,
         dl4mic.v1.job_pb2.Job,
     ]
-    """Each of the three returns as soon as the request is checked and recorded."""
+    """Each call that answers with a Job returns as soon as the request is checked and recorded."""
 
     Qc: grpc.UnaryUnaryMultiCallable[
         dl4mic.v1.request_pb2.QcRequest,
@@ -44,6 +44,18 @@ class NetworkServiceStub:
         dl4mic.v1.job_pb2.Job,
     ]
     """Folders, by reference."""
+
+    ImportModel: grpc.UnaryUnaryMultiCallable[
+        dl4mic.v1.request_pb2.ImportModelRequest,
+        dl4mic.v1.job_pb2.Job,
+    ]
+    """Brings a model from elsewhere into the form of the network, and makes it a version of a name."""
+
+    ExportModel: grpc.UnaryUnaryMultiCallable[
+        dl4mic.v1.request_pb2.ExportModelRequest,
+        dl4mic.v1.job_pb2.Job,
+    ]
+    """Brings a model into the form that another program reads: an archive below the job's artifact "export"."""
 
     PredictImage: grpc.StreamStreamMultiCallable[
         dl4mic.v1.network_pb2.PredictImageRequest,
@@ -65,7 +77,7 @@ class NetworkServiceAsyncStub:
         dl4mic.v1.request_pb2.TrainRequest,
         dl4mic.v1.job_pb2.Job,
     ]
-    """Each of the three returns as soon as the request is checked and recorded."""
+    """Each call that answers with a Job returns as soon as the request is checked and recorded."""
 
     Qc: grpc.aio.UnaryUnaryMultiCallable[
         dl4mic.v1.request_pb2.QcRequest,
@@ -77,6 +89,18 @@ class NetworkServiceAsyncStub:
         dl4mic.v1.job_pb2.Job,
     ]
     """Folders, by reference."""
+
+    ImportModel: grpc.aio.UnaryUnaryMultiCallable[
+        dl4mic.v1.request_pb2.ImportModelRequest,
+        dl4mic.v1.job_pb2.Job,
+    ]
+    """Brings a model from elsewhere into the form of the network, and makes it a version of a name."""
+
+    ExportModel: grpc.aio.UnaryUnaryMultiCallable[
+        dl4mic.v1.request_pb2.ExportModelRequest,
+        dl4mic.v1.job_pb2.Job,
+    ]
+    """Brings a model into the form that another program reads: an archive below the job's artifact "export"."""
 
     PredictImage: grpc.aio.StreamStreamMultiCallable[
         dl4mic.v1.network_pb2.PredictImageRequest,
@@ -102,7 +126,7 @@ class NetworkServiceServicer(metaclass=abc.ABCMeta):
         request: dl4mic.v1.request_pb2.TrainRequest,
         context: _ServicerContext,
     ) -> typing.Union[dl4mic.v1.job_pb2.Job, collections.abc.Awaitable[dl4mic.v1.job_pb2.Job]]:
-        """Each of the three returns as soon as the request is checked and recorded."""
+        """Each call that answers with a Job returns as soon as the request is checked and recorded."""
 
     @abc.abstractmethod
     def Qc(
@@ -118,6 +142,22 @@ class NetworkServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[dl4mic.v1.job_pb2.Job, collections.abc.Awaitable[dl4mic.v1.job_pb2.Job]]:
         """Folders, by reference."""
+
+    @abc.abstractmethod
+    def ImportModel(
+        self,
+        request: dl4mic.v1.request_pb2.ImportModelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[dl4mic.v1.job_pb2.Job, collections.abc.Awaitable[dl4mic.v1.job_pb2.Job]]:
+        """Brings a model from elsewhere into the form of the network, and makes it a version of a name."""
+
+    @abc.abstractmethod
+    def ExportModel(
+        self,
+        request: dl4mic.v1.request_pb2.ExportModelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[dl4mic.v1.job_pb2.Job, collections.abc.Awaitable[dl4mic.v1.job_pb2.Job]]:
+        """Brings a model into the form that another program reads: an archive below the job's artifact "export"."""
 
     @abc.abstractmethod
     def PredictImage(

@@ -48,10 +48,14 @@ class Parameter(_message.Message):
         TRAIN: _ClassVar[Parameter.Verb]
         QC: _ClassVar[Parameter.Verb]
         PREDICT: _ClassVar[Parameter.Verb]
+        IMPORT_MODEL: _ClassVar[Parameter.Verb]
+        EXPORT_MODEL: _ClassVar[Parameter.Verb]
     VERB_UNSPECIFIED: Parameter.Verb
     TRAIN: Parameter.Verb
     QC: Parameter.Verb
     PREDICT: Parameter.Verb
+    IMPORT_MODEL: Parameter.Verb
+    EXPORT_MODEL: Parameter.Verb
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     ELEMENT_TYPE_FIELD_NUMBER: _ClassVar[int]

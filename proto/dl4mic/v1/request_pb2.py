@@ -17,7 +17,7 @@ from dl4mic.v1 import parameter_pb2 as dl4mic_dot_v1_dot_parameter__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64l4mic/v1/request.proto\x12\tdl4mic.v1\x1a\x14\x64l4mic/v1/data.proto\x1a\x19\x64l4mic/v1/parameter.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc9\x02\n\nJobOptions\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\x31\n\x06labels\x18\x05 \x03(\x0b\x32!.dl4mic.v1.JobOptions.LabelsEntry\x12+\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x06\x64\x65vice\x18\x07 \x01(\x0e\x32\x1c.dl4mic.v1.JobOptions.Device\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x06\x44\x65vice\x12\x16\n\x12\x44\x45VICE_UNSPECIFIED\x10\x00\x12\x08\n\x04\x41UTO\x10\x01\x12\x07\n\x03\x43PU\x10\x02\x12\x07\n\x03GPU\x10\x03\"\xe6\x02\n\x0cTrainRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12&\n\x07options\x18\x02 \x01(\x0b\x32\x15.dl4mic.v1.JobOptions\x12 \n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x12.dl4mic.v1.Dataset\x12&\n\nvalidation\x18\x04 \x01(\x0b\x32\x12.dl4mic.v1.Dataset\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0e\n\x06preset\x18\x06 \x01(\t\x12;\n\nparameters\x18\x07 \x03(\x0b\x32\'.dl4mic.v1.TrainRequest.ParametersEntry\x12)\n\x06parent\x18\x08 \x01(\x0b\x32\x19.dl4mic.v1.ModelReference\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\"\xad\x02\n\tQcRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12&\n\x07options\x18\x02 \x01(\x0b\x32\x15.dl4mic.v1.JobOptions\x12)\n\x06models\x18\x03 \x03(\x0b\x32\x19.dl4mic.v1.ModelReference\x12 \n\x04\x64\x61ta\x18\x04 \x01(\x0b\x32\x12.dl4mic.v1.Dataset\x12\x38\n\nparameters\x18\x05 \x03(\x0b\x32$.dl4mic.v1.QcRequest.ParametersEntry\x12\x12\n\nprediction\x18\x06 \x01(\t\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\"\xa2\x02\n\x0ePredictRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12&\n\x07options\x18\x02 \x01(\x0b\x32\x15.dl4mic.v1.JobOptions\x12(\n\x05model\x18\x03 \x01(\x0b\x32\x19.dl4mic.v1.ModelReference\x12 \n\x04\x64\x61ta\x18\x04 \x01(\x0b\x32\x12.dl4mic.v1.Dataset\x12=\n\nparameters\x18\x05 \x03(\x0b\x32).dl4mic.v1.PredictRequest.ParametersEntry\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\x42^\n\rorg.dl4mic.v1B\x0cRequestProtoP\x01Z\x12\x64l4mic/v1;dl4micv1\xa2\x02\x03\x44L4\xaa\x02\tDl4mic.V1\xca\x02\tDl4mic\\V1\xea\x02\nDl4mic::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64l4mic/v1/request.proto\x12\tdl4mic.v1\x1a\x14\x64l4mic/v1/data.proto\x1a\x19\x64l4mic/v1/parameter.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc9\x02\n\nJobOptions\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\x31\n\x06labels\x18\x05 \x03(\x0b\x32!.dl4mic.v1.JobOptions.LabelsEntry\x12+\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x06\x64\x65vice\x18\x07 \x01(\x0e\x32\x1c.dl4mic.v1.JobOptions.Device\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x06\x44\x65vice\x12\x16\n\x12\x44\x45VICE_UNSPECIFIED\x10\x00\x12\x08\n\x04\x41UTO\x10\x01\x12\x07\n\x03\x43PU\x10\x02\x12\x07\n\x03GPU\x10\x03\"\xf7\x02\n\x0cTrainRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12&\n\x07options\x18\x02 \x01(\x0b\x32\x15.dl4mic.v1.JobOptions\x12 \n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x12.dl4mic.v1.Dataset\x12&\n\nvalidation\x18\x04 \x01(\x0b\x32\x12.dl4mic.v1.Dataset\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0e\n\x06preset\x18\x06 \x01(\t\x12;\n\nparameters\x18\x07 \x03(\x0b\x32\'.dl4mic.v1.TrainRequest.ParametersEntry\x12)\n\x06parent\x18\x08 \x01(\x0b\x32\x19.dl4mic.v1.ModelReference\x12\x0f\n\x07\x64ry_run\x18\t \x01(\x08\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\"\xad\x02\n\tQcRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12&\n\x07options\x18\x02 \x01(\x0b\x32\x15.dl4mic.v1.JobOptions\x12)\n\x06models\x18\x03 \x03(\x0b\x32\x19.dl4mic.v1.ModelReference\x12 \n\x04\x64\x61ta\x18\x04 \x01(\x0b\x32\x12.dl4mic.v1.Dataset\x12\x38\n\nparameters\x18\x05 \x03(\x0b\x32$.dl4mic.v1.QcRequest.ParametersEntry\x12\x12\n\nprediction\x18\x06 \x01(\t\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\"\xa2\x02\n\x0ePredictRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12&\n\x07options\x18\x02 \x01(\x0b\x32\x15.dl4mic.v1.JobOptions\x12(\n\x05model\x18\x03 \x01(\x0b\x32\x19.dl4mic.v1.ModelReference\x12 \n\x04\x64\x61ta\x18\x04 \x01(\x0b\x32\x12.dl4mic.v1.Dataset\x12=\n\nparameters\x18\x05 \x03(\x0b\x32).dl4mic.v1.PredictRequest.ParametersEntry\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\"\x8d\x02\n\x12ImportModelRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12&\n\x07options\x18\x02 \x01(\x0b\x32\x15.dl4mic.v1.JobOptions\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x05 \x01(\t\x12\x41\n\nparameters\x18\x06 \x03(\x0b\x32-.dl4mic.v1.ImportModelRequest.ParametersEntry\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\"\x98\x02\n\x12\x45xportModelRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12&\n\x07options\x18\x02 \x01(\x0b\x32\x15.dl4mic.v1.JobOptions\x12(\n\x05model\x18\x03 \x01(\x0b\x32\x19.dl4mic.v1.ModelReference\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\x12\x41\n\nparameters\x18\x05 \x03(\x0b\x32-.dl4mic.v1.ExportModelRequest.ParametersEntry\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.dl4mic.v1.ParameterValue:\x02\x38\x01\x42^\n\rorg.dl4mic.v1B\x0cRequestProtoP\x01Z\x12\x64l4mic/v1;dl4micv1\xa2\x02\x03\x44L4\xaa\x02\tDl4mic.V1\xca\x02\tDl4mic\\V1\xea\x02\nDl4mic::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +33,10 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_QCREQUEST_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_PREDICTREQUEST_PARAMETERSENTRY']._options = None
   _globals['_PREDICTREQUEST_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_IMPORTMODELREQUEST_PARAMETERSENTRY']._options = None
+  _globals['_IMPORTMODELREQUEST_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_EXPORTMODELREQUEST_PARAMETERSENTRY']._options = None
+  _globals['_EXPORTMODELREQUEST_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_JOBOPTIONS']._serialized_start=120
   _globals['_JOBOPTIONS']._serialized_end=449
   _globals['_JOBOPTIONS_LABELSENTRY']._serialized_start=342
@@ -40,15 +44,23 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_JOBOPTIONS_DEVICE']._serialized_start=389
   _globals['_JOBOPTIONS_DEVICE']._serialized_end=449
   _globals['_TRAINREQUEST']._serialized_start=452
-  _globals['_TRAINREQUEST']._serialized_end=810
-  _globals['_TRAINREQUEST_PARAMETERSENTRY']._serialized_start=734
-  _globals['_TRAINREQUEST_PARAMETERSENTRY']._serialized_end=810
-  _globals['_QCREQUEST']._serialized_start=813
-  _globals['_QCREQUEST']._serialized_end=1114
-  _globals['_QCREQUEST_PARAMETERSENTRY']._serialized_start=734
-  _globals['_QCREQUEST_PARAMETERSENTRY']._serialized_end=810
-  _globals['_PREDICTREQUEST']._serialized_start=1117
-  _globals['_PREDICTREQUEST']._serialized_end=1407
-  _globals['_PREDICTREQUEST_PARAMETERSENTRY']._serialized_start=734
-  _globals['_PREDICTREQUEST_PARAMETERSENTRY']._serialized_end=810
+  _globals['_TRAINREQUEST']._serialized_end=827
+  _globals['_TRAINREQUEST_PARAMETERSENTRY']._serialized_start=751
+  _globals['_TRAINREQUEST_PARAMETERSENTRY']._serialized_end=827
+  _globals['_QCREQUEST']._serialized_start=830
+  _globals['_QCREQUEST']._serialized_end=1131
+  _globals['_QCREQUEST_PARAMETERSENTRY']._serialized_start=751
+  _globals['_QCREQUEST_PARAMETERSENTRY']._serialized_end=827
+  _globals['_PREDICTREQUEST']._serialized_start=1134
+  _globals['_PREDICTREQUEST']._serialized_end=1424
+  _globals['_PREDICTREQUEST_PARAMETERSENTRY']._serialized_start=751
+  _globals['_PREDICTREQUEST_PARAMETERSENTRY']._serialized_end=827
+  _globals['_IMPORTMODELREQUEST']._serialized_start=1427
+  _globals['_IMPORTMODELREQUEST']._serialized_end=1696
+  _globals['_IMPORTMODELREQUEST_PARAMETERSENTRY']._serialized_start=751
+  _globals['_IMPORTMODELREQUEST_PARAMETERSENTRY']._serialized_end=827
+  _globals['_EXPORTMODELREQUEST']._serialized_start=1699
+  _globals['_EXPORTMODELREQUEST']._serialized_end=1979
+  _globals['_EXPORTMODELREQUEST_PARAMETERSENTRY']._serialized_start=751
+  _globals['_EXPORTMODELREQUEST_PARAMETERSENTRY']._serialized_end=827
 # @@protoc_insertion_point(module_scope)

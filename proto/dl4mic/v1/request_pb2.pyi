@@ -45,7 +45,7 @@ class JobOptions(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., title: _Optional[str] = ..., project: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., device: _Optional[_Union[JobOptions.Device, str]] = ...) -> None: ...
 
 class TrainRequest(_message.Message):
-    __slots__ = ("network", "options", "data", "validation", "model", "preset", "parameters", "parent")
+    __slots__ = ("network", "options", "data", "validation", "model", "preset", "parameters", "parent", "dry_run")
     class ParametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class TrainRequest(_message.Message):
     PRESET_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     network: str
     options: JobOptions
     data: _data_pb2.Dataset
@@ -69,7 +70,8 @@ class TrainRequest(_message.Message):
     preset: str
     parameters: _containers.MessageMap[str, _parameter_pb2.ParameterValue]
     parent: _data_pb2.ModelReference
-    def __init__(self, network: _Optional[str] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., data: _Optional[_Union[_data_pb2.Dataset, _Mapping]] = ..., validation: _Optional[_Union[_data_pb2.Dataset, _Mapping]] = ..., model: _Optional[str] = ..., preset: _Optional[str] = ..., parameters: _Optional[_Mapping[str, _parameter_pb2.ParameterValue]] = ..., parent: _Optional[_Union[_data_pb2.ModelReference, _Mapping]] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, network: _Optional[str] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., data: _Optional[_Union[_data_pb2.Dataset, _Mapping]] = ..., validation: _Optional[_Union[_data_pb2.Dataset, _Mapping]] = ..., model: _Optional[str] = ..., preset: _Optional[str] = ..., parameters: _Optional[_Mapping[str, _parameter_pb2.ParameterValue]] = ..., parent: _Optional[_Union[_data_pb2.ModelReference, _Mapping]] = ..., dry_run: bool = ...) -> None: ...
 
 class QcRequest(_message.Message):
     __slots__ = ("network", "options", "models", "data", "parameters", "prediction")
@@ -114,3 +116,47 @@ class PredictRequest(_message.Message):
     data: _data_pb2.Dataset
     parameters: _containers.MessageMap[str, _parameter_pb2.ParameterValue]
     def __init__(self, network: _Optional[str] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., model: _Optional[_Union[_data_pb2.ModelReference, _Mapping]] = ..., data: _Optional[_Union[_data_pb2.Dataset, _Mapping]] = ..., parameters: _Optional[_Mapping[str, _parameter_pb2.ParameterValue]] = ...) -> None: ...
+
+class ImportModelRequest(_message.Message):
+    __slots__ = ("network", "options", "source", "model", "format", "parameters")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _parameter_pb2.ParameterValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_parameter_pb2.ParameterValue, _Mapping]] = ...) -> None: ...
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    network: str
+    options: JobOptions
+    source: str
+    model: str
+    format: str
+    parameters: _containers.MessageMap[str, _parameter_pb2.ParameterValue]
+    def __init__(self, network: _Optional[str] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., source: _Optional[str] = ..., model: _Optional[str] = ..., format: _Optional[str] = ..., parameters: _Optional[_Mapping[str, _parameter_pb2.ParameterValue]] = ...) -> None: ...
+
+class ExportModelRequest(_message.Message):
+    __slots__ = ("network", "options", "model", "format", "parameters")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _parameter_pb2.ParameterValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_parameter_pb2.ParameterValue, _Mapping]] = ...) -> None: ...
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    network: str
+    options: JobOptions
+    model: _data_pb2.ModelReference
+    format: str
+    parameters: _containers.MessageMap[str, _parameter_pb2.ParameterValue]
+    def __init__(self, network: _Optional[str] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., model: _Optional[_Union[_data_pb2.ModelReference, _Mapping]] = ..., format: _Optional[str] = ..., parameters: _Optional[_Mapping[str, _parameter_pb2.ParameterValue]] = ...) -> None: ...

@@ -20,7 +20,7 @@ from typing import Any, Callable, Deque, Dict, List, Mapping, Optional
 import grpc
 
 from dl4mic import fold, retry
-from dl4mic.check import Refused, Request, check_request, verb_of
+from dl4mic.check import Refused, Request, check_request, verb_word
 from dl4mic.locations import Locations, refuse
 from dl4mic.manifest import Service
 from dl4mic.plain import request_record
@@ -28,7 +28,6 @@ from dl4mic.references import JOB_PREFIX, R, needed_jobs, resolve
 from dl4mic.server import RpcError, not_found
 from dl4mic.v1.data_pb2 import ModelReference
 from dl4mic.v1.job_pb2 import Job, JobError
-from dl4mic.v1.parameter_pb2 import Parameter
 from dl4mic_sdk.host import faults
 from dl4mic_sdk.host.process import EXIT_STOPPED, Worker
 from dl4mic_sdk.host.record import JobRecord
@@ -92,7 +91,9 @@ class Jobs:
             The network is unknown, or the id belongs to another request.
         """
         check_request(request, self.network(request.network))
-        job_id = request.options.job_id or "{}-{}".format(_verb_word(request), uuid.uuid4().hex[:8])
+        job_id = request.options.job_id or "{}-{}".format(
+            verb_word(request).partition("_")[0], uuid.uuid4().hex[:8]
+        )
         with self._changed:
             if job_id in self._records:
                 return self._same(self._records[job_id], request)
@@ -241,7 +242,7 @@ class Jobs:
             priority=options.priority,
             labels=dict(options.labels),
         )
-        getattr(job, _verb_word(request)).CopyFrom(request)
+        getattr(job, verb_word(request)).CopyFrom(request)
         job.create_time.GetCurrentTime()
         if options.HasField("deadline"):
             job.deadline_time.FromNanoseconds(
@@ -361,7 +362,7 @@ class Jobs:
         model = ""
         if self._attempt is None:
             record.folder.publish(job.attempt)
-            model = "job:" + job.id if job.WhichOneof("request") == "train" else ""
+            model = "job:" + job.id if (record.folder.artifacts / "model").is_dir() else ""
         record.change_state(job.attempt, "SUCCEEDED", model=model)
 
     def _fail(self, record: JobRecord, attempt: int, error: Mapping[str, Any]) -> None:
@@ -391,7 +392,3 @@ class Jobs:
 def _precondition(job: Job, words: str, reason: str) -> RpcError:
     message = "job {} is {}: {}".format(job.id, Job.State.Name(job.state), words)
     return RpcError(grpc.StatusCode.FAILED_PRECONDITION, message, reason)
-
-
-def _verb_word(request: Request) -> str:
-    return Parameter.Verb.Name(verb_of(request)).lower()

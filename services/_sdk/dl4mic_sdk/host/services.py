@@ -33,7 +33,13 @@ from dl4mic.v1.network_pb2 import (
     PredictImageResponse,
 )
 from dl4mic.v1.network_pb2_grpc import NetworkServiceServicer
-from dl4mic.v1.request_pb2 import PredictRequest, QcRequest, TrainRequest
+from dl4mic.v1.request_pb2 import (
+    ExportModelRequest,
+    ImportModelRequest,
+    PredictRequest,
+    QcRequest,
+    TrainRequest,
+)
 from dl4mic_sdk.host.describe import describe
 from dl4mic_sdk.host.jobs import Jobs
 from dl4mic_sdk.job_folder import LOG_FILE
@@ -65,6 +71,14 @@ class NetworkServicer(NetworkServiceServicer):  # type: ignore[misc]
 
     def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> Job:
         """Accept the prediction of a folder."""
+        return self._jobs.submit(request, is_local(context), context.peer())
+
+    def ImportModel(self, request: ImportModelRequest, context: grpc.ServicerContext) -> Job:
+        """Accept the import of a model."""
+        return self._jobs.submit(request, is_local(context), context.peer())
+
+    def ExportModel(self, request: ExportModelRequest, context: grpc.ServicerContext) -> Job:
+        """Accept the export of a model."""
         return self._jobs.submit(request, is_local(context), context.peer())
 
     def PredictImage(
