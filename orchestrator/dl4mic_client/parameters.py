@@ -10,7 +10,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from dl4mic.check import allowed_range
+from dl4mic.parameters import allowed_range
 from dl4mic.v1.network_pb2 import Network
 from dl4mic.v1.parameter_pb2 import Parameter, ParameterList, ParameterValue
 from dl4mic_client.errors import FieldFault, Refused

@@ -14,7 +14,8 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 import yaml
 from google.protobuf.json_format import ParseDict, ParseError
 
-from dl4mic.check import NAME, NAME_FORM, problem_of_value
+from dl4mic.check import NAME, NAME_FORM
+from dl4mic.parameters import problem_of_value
 from dl4mic.v1.network_pb2 import Network
 from dl4mic.v1.parameter_pb2 import Parameter, ParameterValue
 

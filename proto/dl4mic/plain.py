@@ -9,11 +9,11 @@ from dl4mic.check import (
     OWN_FORMAT,
     WITHOUT_TARGET,
     Request,
-    complete_parameters,
     verb_of,
     verb_word,
 )
 from dl4mic.manifest import Service
+from dl4mic.parameters import complete_parameters
 from dl4mic.v1.data_pb2 import Dataset, ModelReference
 from dl4mic.v1.parameter_pb2 import ParameterValue
 from dl4mic.v1.request_pb2 import (

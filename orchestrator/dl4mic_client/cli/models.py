@@ -86,7 +86,7 @@ def show(session: Session, name: str) -> None:
 
 
 def _facts(model: model_pb2.Model) -> Iterator[tuple[str, str]]:
-    from dl4mic.check import show as show_value
+    from dl4mic.parameters import show as show_value
 
     yield "network", model.network
     yield "project", model.project

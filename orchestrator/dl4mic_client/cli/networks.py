@@ -87,7 +87,7 @@ def _parameters(network: network_pb2.Network, advanced: bool) -> None:
 
 
 def _parameter(parameter: parameter_pb2.Parameter) -> None:
-    from dl4mic.check import allowed_range, show
+    from dl4mic.parameters import allowed_range, show
     from dl4mic.v1.parameter_pb2 import Parameter
 
     default = "chosen from the data"

@@ -7,7 +7,7 @@ import pytest
 from scripted_server import NETWORK
 
 import dl4mic_client
-from dl4mic.check import show
+from dl4mic.parameters import show
 from dl4mic_client.parameters import from_text
 
 

@@ -9,14 +9,13 @@ import pytest
 
 from dl4mic.check import (
     Refused,
-    allowed_range,
     check_name,
     check_predict,
     check_qc,
     check_train,
-    complete_parameters,
 )
 from dl4mic.manifest import ManifestError, read_service
+from dl4mic.parameters import allowed_range, complete_parameters
 from dl4mic.v1.data_pb2 import Dataset, ModelReference
 from dl4mic.v1.parameter_pb2 import Parameter, ParameterList, ParameterValue
 from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
