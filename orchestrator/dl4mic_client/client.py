@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dl4mic.v1 import catalog_pb2, data_pb2, job_pb2, model_pb2, network_pb2, request_pb2
+from dl4mic.v1 import catalog_pb2, data_pb2, job_pb2, network_pb2, request_pb2
 from dl4mic_client import address as addresses
-from dl4mic_client import archive, transfer
 from dl4mic_client import parameters as typed
+from dl4mic_client import transfer
 from dl4mic_client.connection import Connection
-from dl4mic_client.errors import Unreachable, Unsupported
+from dl4mic_client.errors import Unreachable
 from dl4mic_client.job import Job
+from dl4mic_client.model_calls import ModelCalls
 from dl4mic_client.parameters import Plain
 from dl4mic_client.references import model_reference, network_of
 from dl4mic_client.requests import Device, JobOptions, device_value, new_job_id
@@ -61,7 +62,7 @@ def connect(server: str | None = None) -> Client:
     return Client(Connection(embedded.address, revive=embedded.ensure), embedded.workspace)
 
 
-class Client:
+class Client(ModelCalls):
     """Calls to one server; make it with `connect`. It is a context manager.
 
     Parameters
@@ -287,24 +288,6 @@ class Client:
         found = self._connection.listed(self._connection.jobs.ListJobs, request, "jobs")
         return [self._job(each) for each in islice(found, limit)]
 
-    def networks(self) -> list[network_pb2.Network]:
-        """Return the networks of the server; of a lone service, the one it can name unasked."""
-        request = catalog_pb2.ListNetworksRequest()
-        try:
-            method = self._connection.catalog.ListNetworks
-            return list(self._connection.listed(method, request, "networks"))
-        except Unsupported:
-            return [self.network()]
-
-    def network(self, name: str = "") -> network_pb2.Network:
-        """Return a network's manifest: parameters, presets, citations."""
-        request = network_pb2.DescribeRequest(network=name)
-        return self._connection.call(self._connection.networks.Describe, request)
-
-    def network_of(self, model: Place) -> str:
-        """Return the name of a model's network; empty where only the server can tell."""
-        return network_of(self._connection, model)
-
     def nodes(self) -> list[catalog_pb2.Node]:
         """Return what jobs run on."""
         request = catalog_pb2.ListNodesRequest()
@@ -316,39 +299,6 @@ class Client:
         request = catalog_pb2.ListInstancesRequest()
         method = self._connection.catalog.ListInstances
         return list(self._connection.listed(method, request, "instances"))
-
-    def models(
-        self, *, name: str = "", network: str = "", project: str = ""
-    ) -> list[model_pb2.Model]:
-        """Return the versions of models, by name, newest first; each filter narrows the list."""
-        request = model_pb2.ListModelsRequest(name=name, network=network, project=project)
-        method = self._connection.models.ListModels
-        return list(self._connection.listed(method, request, "models"))
-
-    def model(self, name: str) -> model_pb2.Model:
-        """Return one version of a model: "NAME" (the latest), "NAME:VERSION" or "NAME:ALIAS"."""
-        request = model_pb2.GetModelRequest(model=name)
-        return self._connection.call(self._connection.models.GetModel, request)
-
-    def set_alias(self, name: str, alias: str) -> model_pb2.Model:
-        """Make an alias name this version ("NAME:VERSION"), wherever it pointed before."""
-        request = model_pb2.SetModelAliasRequest(model=name, alias=alias)
-        return self._connection.call(self._connection.models.SetModelAlias, request)
-
-    def export_model(self, name: str, destination: Place, format: str = "") -> Path:
-        """Fetch a model as a ZIP archive into a folder, or as the file that is named.
-
-        Returns
-        -------
-        Path
-            The archive.
-        """
-        return archive.fetch(self._connection, name, Path(destination), format)
-
-    def delete_model(self, name: str) -> int:
-        """Delete one version of a model; returns the bytes freed."""
-        request = model_pb2.DeleteModelRequest(model=name)
-        return self._connection.call(self._connection.models.DeleteModel, request).freed_bytes
 
     def push(self, place: Place, name: str = "") -> str:
         """Send a folder or file to the server; returns its location, "uploads:NAME".

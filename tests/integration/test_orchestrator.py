@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import time
 import urllib.request
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,10 +26,7 @@ from dl4mic.v1.data_pb2 import (
 )
 from dl4mic.v1.job_pb2 import CancelJobRequest, DeleteJobRequest, Job, JobError
 from dl4mic.v1.model_pb2 import (
-    DeleteModelRequest,
-    ExportModelRequest,
     GetModelRequest,
-    ImportModelRequest,
     SetModelAliasRequest,
 )
 from dl4mic.v1.network_pb2 import ImageHeader, PredictImageRequest
@@ -76,7 +71,6 @@ def test_train_qc_and_predict_in_one_go(new_orchestrator: New) -> None:
     assert [orchestrator.wait(each).state for each in ("qc1", "predict1")] == [Job.SUCCEEDED] * 2
     check_model(orchestrator)
     check_artifacts(orchestrator)
-    check_export_and_import(orchestrator)
     check_model_refusals(orchestrator)
     freed = orchestrator.jobs.DeleteJob(DeleteJobRequest(job_id="predict1")).freed_bytes
     assert freed > 0 and not (orchestrator.workspace / "jobs/predict1").exists()
@@ -103,30 +97,7 @@ def check_artifacts(orchestrator: Orchestrator) -> None:
     assert hashlib.sha256(content).hexdigest() == parts[-1].sha256 == entries[0].sha256
 
 
-def check_export_and_import(orchestrator: Orchestrator) -> None:
-    parts = list(orchestrator.models.ExportModel(ExportModelRequest(model="spots:1")))
-    content = b"".join(part.chunk for part in parts)
-    assert parts[0].file_name == "spots-1.zip"
-    assert hashlib.sha256(content).hexdigest() == parts[-1].sha256
-    assert "model.json" in zipfile.ZipFile(io.BytesIO(content)).namelist()
-    archive = orchestrator.workspace / "given.zip"
-    archive.write_bytes(content)
-    request = ImportModelRequest(location=str(archive), model="given")
-    given = orchestrator.models.ImportModel(request)
-    original = orchestrator.models.GetModel(GetModelRequest(model="spots:1"))
-    assert (given.version, given.digest) == (1, original.digest)
-    orchestrator.models.DeleteModel(DeleteModelRequest(model="given:1"))
-    assert orchestrator.models.ImportModel(request).version == 2
-
-
 def check_model_refusals(orchestrator: Orchestrator) -> None:
-    weights = next((orchestrator.workspace / "models/models/spots/1").glob("weights_*"))
-    content = weights.read_bytes()
-    weights.write_bytes(content + b" ")
-    export = ExportModelRequest(model="spots:1")
-    broken = code_of(lambda: list(orchestrator.models.ExportModel(export)))
-    weights.write_bytes(content)
-    assert broken is grpc.StatusCode.DATA_LOSS
     unknown = GetModelRequest(model="spots:7")
     assert code_of(lambda: orchestrator.models.GetModel(unknown)) is grpc.StatusCode.NOT_FOUND
 

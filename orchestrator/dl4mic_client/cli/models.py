@@ -66,7 +66,7 @@ def _headline(model: model_pb2.Model) -> str:
 
 @click.group(cls=Group)
 def model() -> None:
-    """Show, export, rename and delete a model."""
+    """Show, rename, delete, import and export a model."""
 
 
 @model.command()
@@ -99,20 +99,6 @@ def _facts(model: model_pb2.Model) -> Iterator[tuple[str, str]]:
     yield "digest", model.digest
     for name, value in sorted(model.parameters.items()):
         yield name, show_value(value)
-
-
-@model.command()
-@click.argument("name", metavar="NAME[:VERSION]")
-@click.option("--out", default=".", metavar="DIR", help="Folder, or name of the ZIP file to write.")
-@click.option("--format", "kind", default="", help="A format of the network's own.")
-@pass_session
-def export(session: Session, name: str, out: str, kind: str) -> None:
-    """Fetch a model as a ZIP archive."""
-    written = session.client.export_model(name, out, kind)
-    if session.as_json:
-        output.document({"file": str(written)})
-    else:
-        click.echo(str(written))
 
 
 @model.command()

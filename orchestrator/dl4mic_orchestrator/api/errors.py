@@ -14,7 +14,6 @@ from dl4mic.check import Refused, Violation
 from dl4mic.server import RpcError
 from dl4mic_orchestrator.catalog import UnknownNetworkError
 from dl4mic_orchestrator.registry import BrokenModelError
-from dl4mic_orchestrator.registry.archive import ArchiveError
 from dl4mic_orchestrator.store.jobs import JobExistsError, JobNotFoundError, JobStateError
 from dl4mic_orchestrator.store.models import ModelInUseError, ModelNotFoundError
 
@@ -26,7 +25,6 @@ _CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     ModelNotFoundError: (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),
     ModelInUseError: (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_IN_USE"),
     BrokenModelError: (grpc.StatusCode.DATA_LOSS, "MODEL_BROKEN"),
-    ArchiveError: (grpc.StatusCode.INVALID_ARGUMENT, "ARCHIVE_REFUSED"),
 }
 
 

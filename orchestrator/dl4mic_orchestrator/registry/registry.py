@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Publish, find, import and delete models: immutable versions whose content is checked whenever it is read."""
+"""Publish, find and delete models: immutable versions whose content is checked whenever it is read."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from dl4mic_orchestrator.records import Model, Scores
-from dl4mic_orchestrator.registry.archive import unpack
 from dl4mic_orchestrator.registry.content import Content, digest_of_folder, size_of_folder
 from dl4mic_orchestrator.store.models import ModelStore
 
@@ -25,7 +23,7 @@ class BrokenModelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a new version is and where it comes from; `network` may be empty where the folder says it."""
+    """What a new version is and where it comes from."""
 
     name: str
     network: str
@@ -66,22 +64,6 @@ class Registry:
         model = replace(model, size=size_of_folder(copy), digest=digest, parent=parent, record=text)
         self.rows.complete(model)
         return model
-
-    def take_in(self, path: Path, origin: Origin) -> Model:
-        """Import a folder or an exported archive as the next version of a name.
-
-        Raises
-        ------
-        BrokenModelError
-            It is no model of this system, or one of another network.
-        dl4mic_orchestrator.registry.archive.ArchiveError
-            The archive is refused.
-        """
-        if path.is_dir():
-            return self._take_in_folder(path, origin)
-        with tempfile.TemporaryDirectory() as folder:
-            unpack(path, Path(folder))
-            return self._take_in_folder(Path(folder), origin)
 
     def folder(self, model: Model) -> Path:
         """Give the folder of a model, after its content was checked.
@@ -142,12 +124,6 @@ class Registry:
                 if isinstance(value, (int, float))
             }
             self.rows.add_scores(Scores(digests[name], job_id, time.time(), numbers))
-
-    def _take_in_folder(self, folder: Path, origin: Origin) -> Model:
-        network = _read_record(folder).get("network", "")
-        if origin.network and network != origin.network:
-            raise BrokenModelError(f"the model was trained by {network}, not by {origin.network}")
-        return self.publish(folder, replace(origin, network=network))
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

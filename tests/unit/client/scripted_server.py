@@ -68,6 +68,7 @@ NETWORK = network_pb2.Network(
         Parameter(name="smallest", type=Parameter.INTEGER, verbs=[Parameter.PREDICT]),
     ],
     presets=[parameter_pb2.Preset(name="default", help="Good for most.")],
+    model_formats=[network_pb2.ModelFormat(name="plain", imported=True, exported=True)],
 )
 
 CUT = server.RpcError(grpc.StatusCode.UNAVAILABLE, "Socket closed", "CUT")
@@ -96,7 +97,7 @@ class ScriptedServer:
     Attributes
     ----------
     requests
-        Of Train, Qc and Predict, as they came.
+        For jobs, as they came.
     script
         Events of every job that is submitted; their numbers and times are filled in.
     cuts
@@ -194,6 +195,12 @@ class _Networks(network_pb2_grpc.NetworkServiceServicer):
 
     def Predict(self, request, context):
         return self._scripted.submit("predict", request)
+
+    def ImportModel(self, request, context):
+        return self._scripted.submit("import_model", request)
+
+    def ExportModel(self, request, context):
+        return self._scripted.submit("export_model", request)
 
     def PredictImage(self, requests, context):
         """Answer with the image itself, once more as a second image, and a table."""
@@ -338,12 +345,6 @@ class _Models(model_pb2_grpc.ModelServiceServicer):
         model = self.GetModel(model_pb2.GetModelRequest(model=request.model), context)
         model.aliases.append(request.alias)
         return model
-
-    def ExportModel(self, request, context):
-        yield model_pb2.ExportModelResponse(file_name="../../nuclei-1.zip")
-        yield model_pb2.ExportModelResponse(chunk=b"PK zip")
-        sent = b"" if self._scripted.damage else b"PK zip"
-        yield model_pb2.ExportModelResponse(sha256=hashlib.sha256(sent).hexdigest())
 
     def DeleteModel(self, request, context):
         del self._scripted.models[request.model]

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The registry: published once, checked whenever read, and no archive is trusted."""
+"""The registry: published once, and checked whenever read."""
 
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from dl4mic_orchestrator.registry import BentoContent, BrokenModelError, Origin, Registry
-from dl4mic_orchestrator.registry.archive import ArchiveError, pack, unpack
 from dl4mic_orchestrator.registry.content import digest_of_folder
 from dl4mic_orchestrator.store import Store
 
@@ -77,17 +75,6 @@ def test_content_that_was_changed_is_refused(registry: Registry, model: Path, ha
         registry.folder(published)
 
 
-def test_an_archive_comes_back_as_the_same_model(
-    registry: Registry, model: Path, tmp_path: Path
-) -> None:
-    pack(registry.folder(registry.publish(model, ORIGIN)), tmp_path / "m.zip")
-    taken = registry.take_in(tmp_path / "m.zip", Origin("other", "", "default"))
-    assert (taken.tag, taken.network) == ("other:1", "blur")
-    assert taken.digest == registry.rows.find("m").digest
-    with pytest.raises(BrokenModelError, match="trained by blur, not by noise"):
-        registry.take_in(tmp_path / "m.zip", Origin("other", "noise", "default"))
-
-
 def test_deleting_removes_the_content(registry: Registry, model: Path) -> None:
     published = registry.publish(model, ORIGIN)
     folder = registry.folder(published)
@@ -98,32 +85,6 @@ def test_deleting_removes_the_content(registry: Registry, model: Path) -> None:
 def test_a_folder_without_a_record_is_no_model(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(BrokenModelError, match=r"no readable model\.json"):
         registry.publish(tmp_path, ORIGIN)
-
-
-def archive(path: Path, name: str, mode: int = 0o644) -> Path:
-    with zipfile.ZipFile(path, "w") as packed:
-        entry = zipfile.ZipInfo(name)
-        entry.external_attr = mode << 16
-        packed.writestr(entry, "x")
-    return path
-
-
-@pytest.mark.parametrize("name", ["../out", "/out", "a/../../out", "a\\..\\out"])
-def test_an_archive_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ArchiveError, match="leads out"):
-        unpack(archive(tmp_path / "a.zip", name), tmp_path / "in")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_link_in_an_archive_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match="is a link"):
-        unpack(archive(tmp_path / "a.zip", "link", 0o120777), tmp_path / "in")
-
-
-def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.zip").write_text("x")
-    with pytest.raises(ArchiveError, match="no ZIP"):
-        unpack(tmp_path / "a.zip", tmp_path / "in")
 
 
 @pytest.mark.parametrize(
