@@ -39,6 +39,7 @@ def predict_folder(
     output: Path,
     ctx: Context,
     previous: Optional[Path] = None,
+    keep_note: bool = False,
 ) -> Dict[str, str]:
     """Apply a network whose model is loaded to images, and write what it makes of them under their names.
 
@@ -54,6 +55,8 @@ def predict_folder(
         Gets the progress, and a warning for each image that fails.
     previous
         The same folder of an attempt that ended early; what that finished is taken over.
+    keep_note
+        Leave the note of what is finished, where more is to be done before the attempt ends.
 
     Returns
     -------
@@ -79,7 +82,8 @@ def predict_folder(
             ctx.raise_if_stopping()
             run.predict(item, image)
     run.refuse_all_failed()
-    finished.forget()
+    if not keep_note:
+        finished.forget()
     return run.failed
 
 
