@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import uuid
 from concurrent import futures
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
@@ -18,14 +20,28 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from dl4mic.check import Refused, Violation
+from dl4mic.streams import Streams, TooManyStreamsError
 
 CHUNK_BYTES = 1 << 20
 """Size of a chunk in streams: the fastest that stays below gRPC's default limit of 4 MiB a message."""
+
+WORKERS = 512
+"""Threads of a server: each call takes one, and a WatchJob, which takes next to no time, keeps it. An idle thread costs
+some 30 KiB."""
+
+_KEEPALIVE = (
+    # A peer that vanished without a word is noticed, and what it held is free again.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
 
 DOMAIN = "dl4mic"
 """Of every ErrorInfo."""
 
 UNIX = "unix://"
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of the system that say so."""
 
 log = logging.getLogger("dl4mic.server")
 
@@ -66,6 +82,13 @@ def status_of(error: Exception) -> status_pb2.Status:
         )
     if isinstance(error, RpcError):
         return _status(error.code, error.message, error.reason, error.hint)
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return _status(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "the server's disk is full",
+            "DISK_FULL",
+            "Free some space there, then send it again.",
+        )
     number = uuid.uuid4().hex[:8]
     log.error("unexpected error %s", number, exc_info=error)
     message = "the server met an unexpected error; its log has it under {}".format(number)
@@ -100,45 +123,76 @@ def _pack(status: status_pb2.Status, detail: Any) -> None:
     status.details.add().CopyFrom(packed)
 
 
-class ErrorInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
-    """Ends a call that raised with the status of its error; no traceback reaches a client."""
+class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
+    """Ends a call that raised with the status of its error, and bounds streams; no traceback reaches a client."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
 
     def intercept_service(self, continuation: Callable[..., Any], details: Any) -> Any:
         """Wrap the behaviour of the call's handler."""
         handler = continuation(details)
         if handler is None:
             return None
-        for kind in ("unary_unary", "stream_unary"):
+        wraps = {
+            "unary_unary": _answering,
+            "stream_unary": self._receiving,
+            "unary_stream": self._sending,
+            "stream_stream": self._conversing,
+        }
+        for kind, wrap in wraps.items():
             if getattr(handler, kind) is not None:
-                return handler._replace(**{kind: _returning(getattr(handler, kind))})
-        for kind in ("unary_stream", "stream_stream"):
-            if getattr(handler, kind) is not None:
-                return handler._replace(**{kind: _yielding(getattr(handler, kind))})
+                return handler._replace(**{kind: wrap(getattr(handler, kind))})
         return handler
 
+    def _receiving(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            with _told(context), self._streams.admit(context) as stream:
+                return behaviour(stream.incoming(requests), context)
 
-def _returning(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        return call
+
+    def _sending(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            with _told(context), self._streams.admit(context) as stream:
+                yield from stream.outgoing(behaviour(request, context))
+
+        return call
+
+    def _conversing(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+            with _told(context), self._streams.admit(context) as stream:
+                yield from stream.outgoing(behaviour(stream.incoming(requests), context))
+
+        return call
+
+
+def _answering(behaviour: Callable[..., Any]) -> Callable[..., Any]:
     def call(request: Any, context: grpc.ServicerContext) -> Any:
-        try:
+        with _told(context):
             return behaviour(request, context)
-        except Exception as error:
-            _abort(context, error)
 
     return call
 
 
-def _yielding(behaviour: Callable[..., Any]) -> Callable[..., Any]:
-    def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        try:
-            yield from behaviour(request, context)
-        except Exception as error:
-            _abort(context, error)
-
-    return call
-
-
-def _abort(context: grpc.ServicerContext, error: Exception) -> None:
-    context.abort_with_status(rpc_status.to_status(status_of(error)))
+@contextmanager
+def _told(context: grpc.ServicerContext) -> Iterator[None]:
+    """Tell the caller of an error; one that has gone, or was cut, hears nothing, and that is no fault of ours."""
+    try:
+        yield
+    except TooManyStreamsError:
+        busy = RpcError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "the server holds as many watches and transfers as it can",
+            "TOO_MANY_STREAMS",
+            "Try again later, or ask the server's other users to close watches that they do not need.",
+        )
+        context.abort_with_status(rpc_status.to_status(status_of(busy)))
+    except Exception as error:
+        if not context.is_active():
+            log.info("a call was cut short: %s", type(error).__name__)
+            raise
+        context.abort_with_status(rpc_status.to_status(status_of(error)))
 
 
 class Listening(NamedTuple):
@@ -153,7 +207,7 @@ def listen(
     address: str,
     servicers: Mapping[Any, Any],
     *,
-    workers: int = 64,
+    workers: int = WORKERS,
     interceptors: Sequence[Any] = (),
     credentials: Optional[grpc.ServerCredentials] = None,
 ) -> Listening:
@@ -166,7 +220,7 @@ def listen(
     servicers
         The ``add_..._to_server`` function of each service, and its servicer.
     workers
-        Calls answered at once; a WatchJob takes one as long as it lasts.
+        Calls answered at once; seven in eight of them may be streams.
     interceptors
         Called outside of the translation of errors.
 
@@ -182,8 +236,8 @@ def listen(
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=workers, thread_name_prefix="rpc"),
-        interceptors=[*interceptors, ErrorInterceptor()],
-        options=[("grpc.so_reuseport", 0)],
+        interceptors=[*interceptors, CallInterceptor(Streams(workers * 7 // 8))],
+        options=[("grpc.so_reuseport", 0), *_KEEPALIVE],
     )
     for add, servicer in servicers.items():
         add(servicer, server)
