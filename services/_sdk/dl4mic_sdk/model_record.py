@@ -91,7 +91,7 @@ def complete(record: Mapping[str, Any], model: Path, seconds: float) -> Dict[str
     dict
         The finished record.
     """
-    finished = dict(record, complete=True, end_time=now(), seconds=seconds, weights=_weights(model))
+    finished = dict(record, complete=True, end_time=now(), seconds=seconds, weights=kept_weights(model))
     write_json(model / MODEL_RECORD, finished)
     return finished
 
@@ -103,8 +103,8 @@ def _versions(packages: List[str]) -> Dict[str, str]:
     return versions
 
 
-def _weights(model: Path) -> List[str]:
-    """Names of the kept weights: best, last, epoch numbers."""
+def kept_weights(model: Path) -> List[str]:
+    """List the weights that lie in a model folder: best, last, epoch numbers."""
     stems = sorted(path.name.split(".")[0] for path in model.glob("weights_*"))
     names = [stem[len("weights_") :] for stem in stems]
     return [
