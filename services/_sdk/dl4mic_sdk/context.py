@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, List, Optional
 
 from dl4mic_sdk.device import Device
-from dl4mic_sdk.errors import Stopped
+from dl4mic_sdk.errors import SdkError, Stopped
 from dl4mic_sdk.events import EventWriter
 
 CHECKPOINTS_KEPT = 2
@@ -32,6 +32,8 @@ class Context:
         Where the job computes.
     log
         Goes to the job's log.
+    dry_run
+        Only a few steps shall be tried, and no model is made. `dl4mic_sdk.training.train` sees to it.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Context:
         self.attempt_folder = attempt_folder
         self.artifacts = attempt_folder / "artifacts"
         self.device = device
+        self.dry_run = False
         self.log = logging.getLogger("dl4mic.network")
         self._events = events
         self._stop = threading.Event()
@@ -70,6 +73,7 @@ class Context:
 
     def metric(self, name: str, value: float, step: float, unit: str = "") -> None:
         """Record one measured value at a step, e.g. an epoch."""
+        self._refuse_own_loop()
         self._events.append(
             "metric", {"name": name, "value": float(value), "step": float(step), "unit": unit}
         )
@@ -95,6 +99,7 @@ class Context:
         write
             Called with an empty folder to fill. The folder takes its place only when it is complete.
         """
+        self._refuse_own_loop()
         final = self.attempt_folder / "checkpoints" / "{:012.3f}".format(step)
         partial = final.with_name(final.name + _PARTIAL)
         shutil.rmtree(str(partial), ignore_errors=True)
@@ -114,6 +119,11 @@ class Context:
                 return found[-1]
         return None
 
+    def _refuse_own_loop(self) -> None:
+        """End a dry run of a network that has begun to train in earnest."""
+        if self.dry_run:
+            raise own_loop()
+
     @property
     def stopping(self) -> bool:
         """The worker was asked to stop: checkpoint, then call `raise_if_stopping`."""
@@ -127,6 +137,14 @@ class Context:
         """Raise `Stopped` when the worker was asked to stop."""
         if self.stopping:
             raise Stopped
+
+
+def own_loop() -> SdkError:
+    """Make the error of a dry run of a network that does not train by `dl4mic_sdk.training.train`."""
+    return SdkError(
+        "this network trains by a loop of its own, which a dry run cannot try",
+        "Train it for one epoch instead, to see what it does and how long it takes.",
+    )
 
 
 def size_of(path: Path) -> int:

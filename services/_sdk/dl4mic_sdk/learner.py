@@ -6,7 +6,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, FrozenSet, Generic, Mapping, Optional, TypeVar
+from typing import Any, FrozenSet, Generic, Iterator, List, Mapping, Optional, Sequence, TypeVar
+
+from dl4mic_sdk.patches import Patch
+from dl4mic_sdk.report_notes import Pair
 
 Batch = TypeVar("Batch")
 
@@ -66,9 +69,29 @@ class Learner(ABC, Generic[Batch]):
     def load_state(self, folder: Path) -> None:
         """Read what `save_state` wrote."""
 
+    def examples(self, count: int) -> Sequence[Pair]:
+        """Return the first patches and their targets as the network is shown them, for reports.
+
+        Of batches that are lists of `Patch`; a learner with others overrides it, or has no pictures. Arrays are of axes
+        YX or ZYX and of one shape; of several channels the first is shown.
+        """
+        found: List[Pair] = []
+        for step in range(count):
+            batch = self.batch(step)
+            patches = batch if isinstance(batch, (list, tuple)) else ()
+            found += [pair for each in patches for pair in _pairs(each)]
+            if len(found) >= count:
+                break
+        return found[:count]
+
     def device_memory_bytes(self) -> Optional[int]:
         """Memory of the GPU in use, or None where it cannot be told."""
         return None
+
+
+def _pairs(patch: Any) -> Iterator[Pair]:
+    if isinstance(patch, Patch) and patch.target is not None:
+        yield (patch.source[..., 0] if "C" in patch.axes else patch.source), patch.target
 
 
 @dataclass(frozen=True)

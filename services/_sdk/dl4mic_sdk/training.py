@@ -20,6 +20,8 @@ from dl4mic_sdk.context import Context
 from dl4mic_sdk.errors import SdkError
 from dl4mic_sdk.learner import Learner, Schedule
 from dl4mic_sdk.prefetch import Prefetch
+from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_examples, read_examples
+from dl4mic_sdk.trial import TrialDone, try_out
 
 __all__ = [
     "HISTORY_NAME",
@@ -38,7 +40,7 @@ HISTORY_NAME = "history.csv"
 
 _STATE_NAME = "training.json"
 _SECONDS_BETWEEN_PROGRESS = 0.5
-_SECONDS_BETWEEN_CHECKPOINTS = 5.0
+SECONDS_BETWEEN_CHECKPOINTS = 5.0
 """Epochs of a second would otherwise spend more on checkpoints than on steps."""
 
 _MOST_SECONDS_AT_STAKE = 300.0
@@ -91,7 +93,12 @@ def train(learner: Learner[Any], schedule: Schedule, folder: Path, ctx: Context)
         The loss is no longer a number, or `best_by` names no recorded metric.
     dl4mic_sdk.errors.Stopped
         The worker was asked to stop; a checkpoint was written.
+    dl4mic_sdk.trial.TrialDone
+        This is a dry run, and enough steps were tried.
     """
+    _note_examples(learner, ctx)
+    if ctx.dry_run:
+        raise TrialDone(try_out(learner, schedule, folder, ctx))
     loop = _Loop(learner, schedule, folder, ctx)
     loop.resume()
     start = loop.progress.epoch * schedule.steps_per_epoch + loop.progress.step
@@ -144,6 +151,12 @@ def learning_rate_of(folder: Path, which: str) -> Optional[float]:
         return min(rows, key=lambda row: row["val_loss"])["learning_rate"]
     of_epoch = [row for row in rows if which.isdigit() and row["epoch"] == int(which)]
     return (of_epoch or rows)[-1]["learning_rate"]
+
+
+def _note_examples(learner: Learner[Any], ctx: Context) -> None:
+    """Keep patches for the report, unless the network has done so itself."""
+    if not read_examples(ctx.attempt_folder):
+        note_examples(ctx.attempt_folder, learner.examples(MOST_EXAMPLES))
 
 
 class _Loop:
@@ -302,7 +315,7 @@ class _Loop:
 
     def _checkpoint_if_due(self) -> None:
         due = self.progress.epoch % self._schedule.checkpoint_every == 0
-        waited = time.monotonic() - self._checkpointed >= _SECONDS_BETWEEN_CHECKPOINTS
+        waited = time.monotonic() - self._checkpointed >= SECONDS_BETWEEN_CHECKPOINTS
         waited = waited or not self._checkpoints
         if (due and waited) or self.finished or self._ctx.stopping:
             self._checkpoint()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from dl4mic_sdk.qc.label_colours import colour_labels
 from dl4mic_sdk.qc.panels import Panel, Tile
 from dl4mic_sdk.qc.view import View, grey_levels, view_of
 from dl4mic_sdk.report_notes import read_examples
-from dl4mic_sdk.training_facts import TrainingFacts, shown
+from dl4mic_sdk.training_facts import Fact, TrainingFacts, shown
 
 _PLOT_HEIGHT = 2.5
 _EXTRA_METRICS = 2
@@ -59,7 +59,22 @@ def write_pages(path: Path, facts: TrainingFacts, attempt_folder: Path) -> None:
         _add_facts(document, "Software", sorted(facts.record["versions"].items()))
 
 
-def _add_facts(document: Document, title: str, facts: List[Tuple[str, str]]) -> None:
+def write_trial_pages(
+    path: Path, facts: TrainingFacts, estimate: Sequence[Fact], attempt_folder: Path
+) -> None:
+    """Write what a dry run found as PDF; arguments as of `write_pages`, and what the training would take."""
+    title = "Dry run for {}".format(facts.request["model_name"])
+    state = "{} \u00b7 nothing was trained".format(facts.manifest.get("title", ""))
+    with Document(path, title, state) as document:
+        for code, message in facts.warnings():
+            document.notice(code, message)
+        _add_facts(document, "Estimate", estimate)
+        _add_facts(document, "Data", facts.data())
+        _add_pictures(document, facts, attempt_folder)
+        _add_settings(document, facts)
+
+
+def _add_facts(document: Document, title: str, facts: Sequence[Fact]) -> None:
     document.heading(title)
     document.table(("", ""), [(name, text) for name, text in facts if text], (0.24, 0.76))
 
@@ -86,7 +101,7 @@ def _add_pictures(document: Document, facts: TrainingFacts, attempt_folder: Path
     if pair is not None:
         document.heading("An example of the training data", room=pair.height(WIDTH * 0.8, 2) + 0.3)
         document.panel(pair, 2, facts.task.train[0].name, scale=0.8)
-    examples = _examples_panel(attempt_folder)
+    examples = examples_panel(attempt_folder)
     if examples is not None:
         document.heading("Augmented examples", room=examples.height(WIDTH, 4) + 0.3)
         document.paragraph("Patches as the network was shown them, drawn anew in every epoch.")
@@ -112,7 +127,8 @@ def _is_labels(facts: TrainingFacts) -> bool:
     return facts.task.data.supervision == "label_images"
 
 
-def _examples_panel(attempt_folder: Path) -> Optional[Panel]:
+def examples_panel(attempt_folder: Path) -> Optional[Panel]:
+    """Draw the augmented examples that were noted, images above their targets; None where there are none."""
     pairs = read_examples(attempt_folder)
     if not pairs:
         return None

@@ -11,12 +11,14 @@ from dl4mic_sdk import model_record
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.data_check import check_data
 from dl4mic_sdk.data_summary import DataSummary
+from dl4mic_sdk.model_transfer import export_model, import_model
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.split import Split, split_by_parameters
 from dl4mic_sdk.task import ModelFolder, PredictTask, QcTask, TrainTask
 
 MODEL = "model"
 PREDICTIONS = "predictions"
+TRIAL = "trial"
 
 
 def check(request: Mapping[str, Any], ctx: Context) -> DataSummary:
@@ -35,9 +37,14 @@ def check(request: Mapping[str, Any], ctx: Context) -> DataSummary:
 
 def train(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: Context) -> None:
     """Train, with the model's record and the report begun before and completed after."""
+    from dl4mic_sdk.dry_run import try_training
     from dl4mic_sdk.training_report import TrainingReport
 
-    task = _train_task(request, data, ctx)
+    if request.get("dry_run"):
+        task = _train_task(request, data, ctx.attempt_folder / TRIAL)
+        try_training(request, task, network, ctx)
+        return
+    task = _train_task(request, data, ctx.artifacts / MODEL)
     record = model_record.begin(
         request,
         task.model,
@@ -97,12 +104,17 @@ def qc(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: Con
 
 
 Verb = Callable[[Mapping[str, Any], DataSummary, Network, Context], None]
-RUN: Dict[str, Verb] = {"train": train, "predict": predict, "qc": qc}
+RUN: Dict[str, Verb] = {
+    "train": train,
+    "predict": predict,
+    "qc": qc,
+    "import_model": import_model,
+    "export_model": export_model,
+}
 
 
-def _train_task(request: Mapping[str, Any], data: DataSummary, ctx: Context) -> TrainTask:
+def _train_task(request: Mapping[str, Any], data: DataSummary, model: Path) -> TrainTask:
     training, validation, split = _split(request, data)
-    model = ctx.artifacts / MODEL
     model.mkdir(exist_ok=True)
     parent = request["parent"]
     return TrainTask(

@@ -98,7 +98,7 @@ def attempt(tmp_path: Path) -> Attempt:
 
 @pytest.fixture(autouse=True)
 def checkpoint_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
 
 SCHEDULE = Schedule(epochs=6, steps_per_epoch=5, batch_size=4)
