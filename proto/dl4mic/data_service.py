@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import threading
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Iterator, List, Tuple
+from typing import Any, BinaryIO, Iterator, List, Set, Tuple
 
 import grpc
 
@@ -33,24 +36,39 @@ PARTIAL = ".dl4mic-part"
 
 
 class DataServicer(DataServiceServicer):  # type: ignore[misc]
-    """Takes uploads; gives uploads, data roots and what jobs published."""
+    """Takes uploads; gives uploads, data roots and what jobs published.
 
-    def __init__(self, locations: Locations) -> None:
+    Parameters
+    ----------
+    locations
+        Where everything lies.
+    limit_bytes
+        Of one uploaded file.
+    reserve_bytes
+        What uploads leave free on the disk.
+    """
+
+    def __init__(
+        self, locations: Locations, limit_bytes: int = LARGEST_FILE, reserve_bytes: int = 0
+    ) -> None:
         self._locations = locations
+        self._limit_bytes = limit_bytes
+        self._reserve_bytes = reserve_bytes
+        self._writing: Set[Path] = set()
+        self._lock = threading.Lock()
 
     def PutData(
         self, requests: Iterator[PutDataRequest], context: grpc.ServicerContext
     ) -> PutDataResponse:
         """Write one file; it appears when it is whole."""
-        header = next(requests, PutDataRequest()).header
+        first = next(requests, PutDataRequest())
+        if not first.HasField("header"):
+            raise refuse("header", "must be the first message")
+        header = first.header
         path = self._locations.upload(header.location, "header.location")
-        _check_header(header)
-        partial = path.with_name(path.name + PARTIAL)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        with _append_to(partial, header.offset) as file:
-            _receive(requests, file, header)
-        _check_content(partial, header)
-        os.replace(str(partial), str(path))
+        with self._alone(path), _placed(header.location):
+            self._check_header(header, path)
+            _receive(requests, path, header)
         return PutDataResponse(entry=_entry(header.location, path, sha256=header.sha256))
 
     def GetData(
@@ -64,12 +82,16 @@ class DataServicer(DataServiceServicer):  # type: ignore[misc]
         if not 0 <= request.offset <= size:
             raise refuse("offset", "{} is not from 0 to {}".format(request.offset, size))
         yield GetDataResponse(header=GetDataResponse.Header(size=size))
-        digest = hashlib.sha256()
+        digest, sent = hashlib.sha256(), request.offset
         with path.open("rb") as file:
             file.seek(request.offset)
             for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
                 digest.update(chunk)
+                sent += len(chunk)
                 yield GetDataResponse(chunk=chunk)
+        if sent != size:
+            message = "{!r} was changed while it was sent".format(request.location)
+            raise RpcError(grpc.StatusCode.ABORTED, message, "DATA_CHANGED", "Ask for it again.")
         yield GetDataResponse(sha256=digest.hexdigest())
 
     def ListData(self, request: ListDataRequest, context: grpc.ServicerContext) -> ListDataResponse:
@@ -92,15 +114,52 @@ class DataServicer(DataServiceServicer):  # type: ignore[misc]
     ) -> DeleteDataResponse:
         """Delete an uploaded file or folder."""
         path = self._locations.upload(request.location, "location")
-        if not path.exists():
+        unfinished = path.with_name(path.name + PARTIAL)
+        found = [each for each in (path, unfinished) if each.exists()]
+        if not found:
             raise not_found("there is nothing at {!r}".format(request.location), "DATA_NOT_FOUND")
-        files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-        freed = sum(each.stat().st_size for each in files)
-        if path.is_dir():
-            shutil.rmtree(str(path))
-        else:
-            path.unlink()
-        return DeleteDataResponse(deleted_files=len(files), freed_bytes=freed)
+        with self._alone(path):
+            deleted = [_delete(each) for each in found]
+        return DeleteDataResponse(
+            deleted_files=sum(count for count, _ in deleted), freed_bytes=sum(b for _, b in deleted)
+        )
+
+    def _check_header(self, header: PutDataRequest.Header, path: Path) -> None:
+        if not 0 <= header.size <= self._limit_bytes:
+            words = "{} bytes; one file has at most {}".format(header.size, self._limit_bytes)
+            raise refuse("header.size", words)
+        if not 0 <= header.offset <= header.size:
+            raise refuse("header.offset", "{} is not in the file".format(header.offset))
+        if len(header.sha256) != 64 or set(header.sha256) - set("0123456789abcdef"):
+            raise refuse("header.sha256", "must be 64 lower-case hexadecimal digits")
+        if header.location.endswith(PARTIAL):
+            raise refuse("header.location", "must not end with {}".format(PARTIAL))
+        if _free_bytes(path) < header.size - header.offset + self._reserve_bytes:
+            message = "only {} MiB are free for uploads".format(_free_bytes(path) >> 20)
+            hint = "Delete uploads that are not needed any more."
+            raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, message, "DISK_FULL", hint)
+
+    def is_busy(self, path: Path) -> bool:
+        """Say whether a call writes a file at an absolute path, or below it."""
+        with self._lock:
+            return self._is_busy(path)
+
+    def _is_busy(self, path: Path) -> bool:
+        return any(path == each or path in each.parents for each in self._writing)
+
+    @contextmanager
+    def _alone(self, path: Path) -> Iterator[None]:
+        """Refuse a second upload of the same file meanwhile, which would write the same part, and its deletion."""
+        with self._lock:
+            if self._is_busy(path):
+                message = "{} is being uploaded by another call".format(path.name)
+                raise RpcError(grpc.StatusCode.ABORTED, message, "UPLOAD_BUSY", "Try again later.")
+            self._writing.add(path)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._writing.discard(path)
 
 
 def sha256_of(path: Path) -> str:
@@ -112,47 +171,89 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_header(header: PutDataRequest.Header) -> None:
-    if not 0 <= header.size <= LARGEST_FILE:
-        raise refuse("header.size", "{} is not from 0 to {}".format(header.size, LARGEST_FILE))
-    if len(header.sha256) != 64 or set(header.sha256) - set("0123456789abcdef"):
-        raise refuse("header.sha256", "must be 64 lower-case hexadecimal digits")
-    if header.location.endswith(PARTIAL):
-        raise refuse("header.location", "must not end with {}".format(PARTIAL))
+def _free_bytes(path: Path) -> int:
+    """Say how much more fits where a file is to lie; its folder need not be there yet."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(str(path)).free
+
+
+@contextmanager
+def _placed(location: str) -> Iterator[None]:
+    """Put in words why a file cannot lie where it is to."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        words = "{!r}: a file lies where a folder is needed, or a folder where the file is to lie"
+        raise refuse("header.location", words.format(location)) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise refuse("header.location", "{!r}: the name is too long".format(location)) from None
+
+
+def _receive(requests: Iterator[PutDataRequest], path: Path, header: PutDataRequest.Header) -> None:
+    """Write what comes beside the file's place, hashed as it passes, and put it there when it is whole."""
+    partial = path.with_name(path.name + PARTIAL)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError
+    received = header.offset
+    with _append_to(partial, header.offset) as file:
+        digest = _digest_of(file, header.offset)
+        for request in requests:
+            received += len(request.chunk)
+            _check_chunk(request.chunk, received, header)
+            file.write(request.chunk)
+            digest.update(request.chunk)
+    if received < header.size:
+        message = "{0} of {1} bytes arrived; go on at offset {0}".format(received, header.size)
+        raise RpcError(grpc.StatusCode.DATA_LOSS, message, "UPLOAD_INCOMPLETE")
+    if digest.hexdigest() != header.sha256:
+        partial.unlink()
+        message = "the content of {!r} is not that of its SHA-256".format(header.location)
+        raise RpcError(grpc.StatusCode.DATA_LOSS, message, "UPLOAD_DAMAGED", "Send it again.")
+    os.replace(str(partial), str(path))
 
 
 def _append_to(partial: Path, offset: int) -> BinaryIO:
     there = partial.stat().st_size if partial.exists() else 0
-    if offset and offset > there:
+    if offset > there:
         raise refuse(
             "header.offset", "only {} bytes have arrived so far; begin there".format(there)
         )
-    file = partial.open("r+b" if offset else "wb")
+    file = partial.open("r+b" if offset else "w+b")
     file.truncate(offset)
-    file.seek(offset)
     return file
 
 
-def _receive(
-    requests: Iterator[PutDataRequest], file: BinaryIO, header: PutDataRequest.Header
-) -> None:
-    received = header.offset
-    for request in requests:
-        received += len(request.chunk)
-        if received > header.size:
-            raise refuse("chunk", "more than the {} bytes that the header says".format(header.size))
-        file.write(request.chunk)
+def _digest_of(file: BinaryIO, count: int) -> Any:
+    """Digest the bytes that arrived by an earlier call; the file stands behind them then."""
+    digest = hashlib.sha256()
+    while count:
+        block = file.read(min(count, CHUNK_BYTES))
+        digest.update(block)
+        count -= len(block)
+    file.seek(0, os.SEEK_END)
+    return digest
 
 
-def _check_content(partial: Path, header: PutDataRequest.Header) -> None:
-    size = partial.stat().st_size
-    if size < header.size:
-        message = "{} of {} bytes arrived; go on at offset {}".format(size, header.size, size)
-        raise RpcError(grpc.StatusCode.DATA_LOSS, message, "UPLOAD_INCOMPLETE")
-    if sha256_of(partial) != header.sha256:
-        partial.unlink()
-        message = "the content of {!r} is not that of its SHA-256".format(header.location)
-        raise RpcError(grpc.StatusCode.DATA_LOSS, message, "UPLOAD_DAMAGED", "Send it again.")
+def _check_chunk(chunk: bytes, received: int, header: PutDataRequest.Header) -> None:
+    if len(chunk) > CHUNK_BYTES:
+        raise refuse("chunk", "{} bytes; a chunk has at most {}".format(len(chunk), CHUNK_BYTES))
+    if received > header.size:
+        raise refuse("chunk", "more than the {} bytes that the header says".format(header.size))
+
+
+def _delete(path: Path) -> Tuple[int, int]:
+    """Delete a file or folder; return how many files, and their bytes."""
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    freed = sum(each.stat().st_size for each in files)
+    if path.is_dir():
+        shutil.rmtree(str(path))
+    else:
+        path.unlink()
+    return len(files), freed
 
 
 def _files_below(root: Path, location: str) -> List[Tuple[str, Path]]:
