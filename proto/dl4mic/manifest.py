@@ -24,6 +24,14 @@ CONTRACT_VERSION = "1"
 LARGEST_MANIFEST = 1 << 20
 GIB = 1 << 30
 
+NEEDS, EXCLUDES, ASCENDING = "needs", "excludes", "ascending"
+"""Keys of a parameter that say how it goes with others.
+
+``needs: {split: region}``: it has an effect only while another one has that value, or is not off where none is named;
+``excludes: [patch_size]``: it has none while another one has a value; ``ascending: true``: its list must be.
+"""
+
+_RULES = (NEEDS, EXCLUDES, ASCENDING)
 _SERVICE_KEYS = {"service", "version", "licence", "python", "packages", "cuda", "cudnn", "networks"}
 _NETWORK_KEYS = {
     "formats",
@@ -223,9 +231,8 @@ def _networks(path: Path, records: Mapping[str, Mapping[str, Any]]) -> Dict[str,
         except (ParseError, TypeError, ValueError, AttributeError) as error:
             problems.append("{}: {}".format(name, error))
             continue
-        problems += [
-            "{}: {}".format(name, each) for each in _problems_of_parameters(networks[name])
-        ]
+        found = _problems_of_parameters(networks[name]) + _problems_of_rules(record["parameters"])
+        problems += ["{}: {}".format(name, each) for each in found]
     if problems:
         raise ManifestError(path, problems)
     return networks
@@ -252,13 +259,16 @@ def _network_values(record: Mapping[str, Any]) -> Dict[str, Any]:
             for verb, outputs in record.get("outputs", {}).items()
             for output, title in outputs.items()
         ],
-        "model_formats": [
-            dict(each, name=name) for name, each in record.get("formats", {}).items()
-        ],
+        "model_formats": [_format(name, each) for name, each in record.get("formats", {}).items()],
         "licence": record["licence"],
         "citations": list(record.get("citations", ())),
         "python_versions": record["python"],
     }
+
+
+def _format(name: str, entry: Mapping[str, Any]) -> Dict[str, Any]:
+    """Leave out by which files the format is known, which concerns workers alone."""
+    return dict({key: value for key, value in entry.items() if key != "holds"}, name=name)
 
 
 def _type_of(declared: Mapping[str, Any]) -> Tuple[str, str]:
@@ -266,7 +276,8 @@ def _type_of(declared: Mapping[str, Any]) -> Tuple[str, str]:
 
 
 def _parameter(name: str, declared: Mapping[str, Any]) -> Dict[str, Any]:
-    values = dict(declared, name=name)
+    values = {key: value for key, value in declared.items() if key not in _RULES}
+    values["name"] = name
     kind = _type_of(declared)
     values["type"] = kind[0].upper()
     if kind[1]:
@@ -326,6 +337,18 @@ def _problems_of_parameters(network: Network) -> List[str]:
                 "preset {}:".format(preset.name), declared[name], preset.parameters[name]
             )
     return problems
+
+
+def _problems_of_rules(declared: Mapping[str, Mapping[str, Any]]) -> List[str]:
+    """Say which parameters the rules name that are not there; a shared one need not be."""
+    known = set(declared) | set(_shared_parameters())
+    return [
+        "parameter {}: it {} {}, which is no parameter".format(name, key, other)
+        for name, parameter in declared.items()
+        for key in (NEEDS, EXCLUDES)
+        for other in parameter.get(key) or ()
+        if other not in known
+    ]
 
 
 def _problem(where: str, parameter: Parameter, value: ParameterValue) -> List[str]:

@@ -17,6 +17,7 @@ from dl4mic_sdk.errors import DataError, SdkError
 from dl4mic_sdk.images import list_images
 from dl4mic_sdk.job_folder import REQUEST_FILE, read_json, write_json
 from dl4mic_sdk.model_check import check_models
+from dl4mic_sdk.model_source import check_source
 from dl4mic_sdk.split import split_by_parameters
 
 __all__ = ["DataSummary", "check_data", "main"]
@@ -45,7 +46,7 @@ def check_data(request: Mapping[str, Any], attempt_folder: Optional[Path] = None
     DataError
         The data cannot be used; all files at fault are named.
     ModelError
-        A model that the request names cannot be used.
+        A model that the request names, or that is to be imported, cannot be used.
 
     Notes
     -----
@@ -53,6 +54,10 @@ def check_data(request: Mapping[str, Any], attempt_folder: Optional[Path] = None
     pair of images is held at a time, whatever their number.
     """
     check_models(request)
+    if request["verb"] == "import_model":
+        check_source(request)
+    if "data" not in request:
+        return DataSummary("none", ())
     here = _known(request, attempt_folder)
     if here is not None:
         return here

@@ -33,10 +33,14 @@ def check_models(request: Mapping[str, Any]) -> None:
         raise ModelError(message, "Send a request for each model.")
     for each in [*models, *([parent] if parent else ())]:
         folder = Path(each["folder"])
-        model = ModelFolder.open(each["name"], folder, each["weights"], request["network"])
-        _refuse_unfinished(model)
-        if "weights" in model.record:
-            _refuse_missing_weights(model)
+        check_model(ModelFolder.open(each["name"], folder, each["weights"], request["network"]))
+
+
+def check_model(model: ModelFolder) -> None:
+    """Raise ModelError unless a model was finished and has the weights that are asked for."""
+    _refuse_unfinished(model)
+    if "weights" in model.record:
+        _refuse_missing_weights(model)
 
 
 def _refuse_unfinished(model: ModelFolder) -> None:

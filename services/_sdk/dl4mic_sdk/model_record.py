@@ -91,9 +91,61 @@ def complete(record: Mapping[str, Any], model: Path, seconds: float) -> Dict[str
     dict
         The finished record.
     """
-    finished = dict(record, complete=True, end_time=now(), seconds=seconds, weights=kept_weights(model))
+    finished = dict(
+        record, complete=True, end_time=now(), seconds=seconds, weights=kept_weights(model)
+    )
     write_json(model / MODEL_RECORD, finished)
     return finished
+
+
+def imported(
+    request: Mapping[str, Any], model: Path, *, origin: Mapping[str, str], said: Mapping[str, Any]
+) -> Dict[str, Any]:
+    """Write down what is known of a model that was not trained here.
+
+    Parameters
+    ----------
+    request
+        The job's, with the manifest of its network.
+    model
+        Folder of the model, with its weights.
+    origin
+        Format, name and SHA-256 of the file or folder that it came in.
+    said
+        What `Network.import_model` learned: ``parameters``, ``axes``, ``licence``, ``citations`` and what else the
+        package states.
+
+    Returns
+    -------
+    dict
+        The finished record. Of the training data it says that nothing is known.
+    """
+    manifest, time = request["manifest"], now()
+    record: Dict[str, Any] = {
+        "format": FORMAT,
+        "complete": True,
+        "network": request["network"],
+        "service": manifest["service"],
+        "service_version": manifest["version"],
+        "task": manifest["task"],
+        "axes": manifest["axes"],
+        "job": request["job_id"],
+        "preset": "",
+        "parameters": {},
+        "given": request["given"],
+        "data": {"summary": "unknown"},
+        "split": {"mode": "unknown"},
+        "parent": None,
+        "versions": _versions(manifest["packages"]),
+        "licence": "unknown",
+        "citations": manifest.get("citations", []),
+        "origin": origin,
+        "import_time": time,
+        "weights": kept_weights(model),
+    }
+    record.update({name: value for name, value in said.items() if value})
+    write_json(model / MODEL_RECORD, record)
+    return record
 
 
 def _versions(packages: List[str]) -> Dict[str, str]:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
 from dl4mic_sdk.device import Device, cpu_kernel
+from dl4mic_sdk.errors import SdkError
 
 if TYPE_CHECKING:
     from dl4mic_sdk.context import Context
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Network(ABC):
-    """A network: three methods must be written, three may be overridden.
+    """A network: three methods must be written, five may be overridden.
 
     `network.py` of a service folder ends with ``networks = {"name in service.yaml": Class, ...}``.
     An object serves one job (or one warm model) and lives in a process of its own.
@@ -74,3 +76,51 @@ class Network(ABC):
         from dl4mic_sdk.qc.score import score
 
         score(self, task, ctx)
+
+    def import_model(
+        self, source: Path, format: str, model: Path, ctx: Context
+    ) -> Mapping[str, Any]:
+        """Read a model of another program. *May be overridden*, for the ``formats`` that the manifest imports.
+
+        Parameters
+        ----------
+        source
+            Folder of the model, unpacked; nothing in it is to be trusted, and no code in it to be run.
+        format
+            One of the manifest's formats.
+        model
+            Empty folder to put ``weights_best`` (and ``weights_last``) into, as training does. The SDK adds
+            `model.json`, and loads the model to prove it.
+
+        Returns
+        -------
+        Mapping
+            What is known of it for `model.json`: ``parameters`` (those that `load` needs at least), and ``axes``,
+            ``licence``, ``citations``, ... where the model states them.
+
+        Raises
+        ------
+        ModelError
+            It is none, or is damaged.
+        """
+        raise _without_formats(self.name)
+
+    def export_model(self, model: ModelFolder, format: str, folder: Path, ctx: Context) -> None:
+        """Write a model for another program. *May be overridden*, for the ``formats`` that the manifest exports.
+
+        Parameters
+        ----------
+        model
+            The model; its `weights` are those to export.
+        format
+            One of the manifest's formats.
+        folder
+            Empty folder to fill; it becomes a ZIP archive.
+        """
+        raise _without_formats(self.name)
+
+
+def _without_formats(network: str) -> SdkError:
+    return SdkError(
+        "{} knows no formats of other programs".format(network), "Use the format dl4mic."
+    )

@@ -16,12 +16,16 @@ from scipy import ndimage
 
 from dl4mic_sdk import ModelFolder, Network, Prediction, PredictTask, Table, TrainTask
 from dl4mic_sdk.context import Context
+from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.patches import Patch, PatchSampler
 from dl4mic_sdk.training import Learner, Schedule, train, weights_path
 
 SUFFIX = ".json"
+PLAIN_NAME = "threshold.json"
+"""Of a model of the format `plain`, as another program might keep it."""
+
 STEEPNESS = 10.0
 """Of the logistic curve by which a brightness near the threshold counts as foreground."""
 
@@ -138,6 +142,23 @@ class Blur(Network):
             labels=True,
             tables={"objects": objects},
         )
+
+    def import_model(
+        self, source: Path, format: str, model: Path, ctx: Context
+    ) -> Mapping[str, Any]:
+        """Take a threshold in its plain form."""
+        try:
+            weights = json.loads((source / PLAIN_NAME).read_text(encoding="utf-8"))
+            plain = {name: float(weights[name]) for name in ("threshold", "sigma")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{PLAIN_NAME} is damaged: {error!r}", "Copy it anew.") from error
+        weights_path(model, "best", SUFFIX).write_text(json.dumps(plain), encoding="utf-8")
+        return {"parameters": {"sigma": plain["sigma"]}, "licence": weights.get("licence")}
+
+    def export_model(self, model: ModelFolder, format: str, folder: Path, ctx: Context) -> None:
+        """Give a threshold in its plain form."""
+        weights = weights_path(model.path, model.weights, SUFFIX)
+        (folder / PLAIN_NAME).write_text(weights.read_text(encoding="utf-8"), encoding="utf-8")
 
     def predict(self, task: PredictTask, ctx: Context) -> None:
         if task.parameters["fault"] != "none":
