@@ -44,6 +44,7 @@ from dl4mic_orchestrator.registry import BentoContent, Registry
 from dl4mic_orchestrator.settings import Settings, find_uv
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.uses import Uses
 from dl4mic_orchestrator.warm import WarmPool
 
 _LAST_CALLS_SECONDS = 2.0
@@ -77,6 +78,7 @@ class App:
         self.callers = Callers(self.metrics.called)
         self._registry = Registry(self.store.models, BentoContent(settings.models))
         self._locations = Locations(settings.roots, settings.uploads, self._artifacts_of)
+        self._uses = Uses(self.store, self._locations)
         self._environments = Environments(
             settings.environments, settings.sources, find_uv(), settings.environment
         )
@@ -183,15 +185,16 @@ class App:
         )
         data = DataApi(
             self._locations,
-            settings.uploads,
             settings.upload_limit_bytes,
             settings.disk_reserve_bytes,
+            self._uses.of_place,
         )
+        jobs = JobApi(self.store.jobs, settings.jobs, wake, self._uses.of_job)
         catalog = CatalogApi(self.catalog, self.store, capacity, self.reconciler.explain)
-        models = ModelApi(self._registry, self.store.jobs, self._locations)
+        models = ModelApi(self._registry, self._uses.of_model)
         return {
             add_NetworkServiceServicer_to_server: NetworkApi(admission, self._warm, wake),
-            add_JobServiceServicer_to_server: JobApi(self.store.jobs, settings.jobs, wake),
+            add_JobServiceServicer_to_server: jobs,
             add_CatalogServiceServicer_to_server: catalog,
             add_DataServiceServicer_to_server: data,
             add_ModelServiceServicer_to_server: models,

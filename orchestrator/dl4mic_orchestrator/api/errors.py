@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from dl4mic.check import Refused, Violation
 from dl4mic.server import RpcError
 from dl4mic_orchestrator.catalog import UnknownNetworkError
+from dl4mic_orchestrator.dependents import Obstacle
 from dl4mic_orchestrator.registry import BrokenModelError
 from dl4mic_orchestrator.store.jobs import JobExistsError, JobNotFoundError, JobStateError
 from dl4mic_orchestrator.store.models import ModelInUseError, ModelNotFoundError
@@ -36,6 +37,22 @@ def translated() -> Iterator[None]:
     except tuple(_CODES) as error:
         code, reason = next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
         raise RpcError(code, str(error), reason) from error
+
+
+def check_unused(what: str, obstacles: Sequence[Obstacle], reason: str) -> None:
+    """Refuse to delete what something stands in the way of.
+
+    Parameters
+    ----------
+    what
+        Names it: "job a1".
+    reason
+        ErrorInfo.reason: "JOB_IN_USE".
+    """
+    if obstacles:
+        message = f"{what} cannot be deleted: {'; '.join(each.words for each in obstacles)}"
+        hint = " ".join(each.remedy for each in obstacles)
+        raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, message, reason, hint)
 
 
 def relayed(error: grpc.RpcError) -> Exception:

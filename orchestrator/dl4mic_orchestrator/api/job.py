@@ -28,7 +28,8 @@ from dl4mic.v1.job_pb2 import (
     WatchJobRequest,
 )
 from dl4mic.v1.job_pb2_grpc import JobServiceServicer
-from dl4mic_orchestrator.api.errors import translated
+from dl4mic_orchestrator.api.errors import check_unused, translated
+from dl4mic_orchestrator.dependents import Obstacle
 from dl4mic_orchestrator.registry.content import size_of_folder
 from dl4mic_orchestrator.store.jobs import Filter, JobStore
 
@@ -47,12 +48,21 @@ class JobApi(JobServiceServicer):
         Of all jobs.
     wake
         Tells the reconciler that something was written down.
+    obstacles
+        Job id -> who needs its results.
     """
 
-    def __init__(self, jobs: JobStore, folder: Path, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        folder: Path,
+        wake: Callable[[], None],
+        obstacles: Callable[[str], list[Obstacle]],
+    ) -> None:
         self._jobs = jobs
         self._folder = folder
         self._wake = wake
+        self._obstacles = obstacles
 
     def GetJob(self, request: GetJobRequest, context: grpc.ServicerContext) -> Job:
         """Answer with a job as it is now."""
@@ -125,8 +135,10 @@ class JobApi(JobServiceServicer):
     def DeleteJob(
         self, request: DeleteJobRequest, context: grpc.ServicerContext
     ) -> DeleteJobResponse:
-        """Delete an ended job's record and folder."""
+        """Delete the record and folder of an ended job that no open one needs."""
         with translated():
+            self._jobs.get(request.job_id)
+            check_unused(f"job {request.job_id}", self._obstacles(request.job_id), "JOB_IN_USE")
             self._jobs.delete(request.job_id)
         folder = self._folder / request.job_id
         freed = size_of_folder(folder)

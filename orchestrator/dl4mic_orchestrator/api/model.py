@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
 
-from dl4mic import references
 from dl4mic.check import check_name
-from dl4mic.locations import Locations, refuse
+from dl4mic.locations import refuse
 from dl4mic.pages import MOST, page
-from dl4mic.server import RpcError
 from dl4mic.v1.model_pb2 import (
     DeleteModelRequest,
     DeleteModelResponse,
@@ -27,18 +25,25 @@ from dl4mic.v1.model_pb2 import (
 from dl4mic.v1.model_pb2_grpc import ModelServiceServicer
 from dl4mic.v1.parameter_pb2 import ParameterValue
 from dl4mic_orchestrator import records
-from dl4mic_orchestrator.api.errors import translated
+from dl4mic_orchestrator.api.errors import check_unused, translated
+from dl4mic_orchestrator.dependents import Obstacle
 from dl4mic_orchestrator.registry import Registry
-from dl4mic_orchestrator.store.jobs import JobStore
 
 
 class ModelApi(ModelServiceServicer):
-    """The contract's ModelService."""
+    """The contract's ModelService.
 
-    def __init__(self, registry: Registry, jobs: JobStore, locations: Locations) -> None:
+    Parameters
+    ----------
+    obstacles
+        Version of a model -> who needs it.
+    """
+
+    def __init__(
+        self, registry: Registry, obstacles: Callable[[records.Model], list[Obstacle]]
+    ) -> None:
         self._registry = registry
-        self._jobs = jobs
-        self._locations = locations
+        self._obstacles = obstacles
 
     def GetModel(self, request: GetModelRequest, context: grpc.ServicerContext) -> Model:
         """Answer with one version."""
@@ -78,21 +83,8 @@ class ModelApi(ModelServiceServicer):
             raise refuse("model", f"{request.model!r}: name the version, {name}:VERSION")
         with translated():
             model = self._registry.rows.find(request.model)
-            self._check_unused(model)
+            check_unused(model.tag, self._obstacles(model), "MODEL_IN_USE")
             return DeleteModelResponse(freed_bytes=self._registry.delete(model))
-
-    def _check_unused(self, model: records.Model) -> None:
-        users = [job.id for job in self._jobs.open_jobs() if self._uses(job.id, model)]
-        if users:
-            message = f"{model.tag} is needed by the open job {', '.join(users)}"
-            hint = "Wait for it, or cancel it."
-            raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, message, "MODEL_IN_USE", hint)
-
-    def _uses(self, job_id: str, model: records.Model) -> bool:
-        job = self._jobs.message(job_id)
-        names = {each.name for _, each in references.models(references.request_of(job))}
-        from_job = f"{references.JOB_PREFIX}{model.job_id}" in names and bool(model.job_id)
-        return from_job or model.tag in self._jobs.pinned_models(job_id).values()
 
     def _message(self, model: records.Model) -> Model:
         record: Mapping[str, Any] = json.loads(model.record)

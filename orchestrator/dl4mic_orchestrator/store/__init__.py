@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dl4mic_orchestrator.store.census import Census
 from dl4mic_orchestrator.store.database import Database
 from dl4mic_orchestrator.store.instances import InstanceStore
 from dl4mic_orchestrator.store.jobs import JobStore
 from dl4mic_orchestrator.store.models import ModelStore
 
-__all__ = ["InstanceStore", "JobStore", "ModelStore", "Store"]
+__all__ = ["Census", "InstanceStore", "JobStore", "ModelStore", "Store"]
 
 
 class Store:
@@ -21,6 +22,7 @@ class Store:
         self.jobs = JobStore(self._database)
         self.instances = InstanceStore(self._database)
         self.models = ModelStore(self._database)
+        self.census = Census(self._database)
 
     def close(self) -> None:
         """Let go of the file."""
