@@ -16,6 +16,7 @@ import grpc
 
 from dl4mic import references
 from dl4mic.check import Request, check_predict, check_request, verb_word
+from dl4mic.contradictions import check_contradictions
 from dl4mic.locations import Locations, refuse
 from dl4mic.server import RpcError, is_local
 from dl4mic.v1.data_pb2 import ModelReference
@@ -89,6 +90,8 @@ class Admission:
         """
         network = self.catalog.network(request.network)
         check_request(request, network)
+        record = self.catalog.service(network.name).records[network.name]
+        check_contradictions(request, network, record["parameters"])
         job = _job_of(request, network.name, caller)
         if not self._is_known(job.id):
             self._check_place()

@@ -133,7 +133,7 @@ def test_the_words_for_a_range():
     by_name = {each.name: each for each in NETWORK.parameters}
     assert allowed_range(by_name["seed"]) == "an integer from 0 to 4294967295"
     assert allowed_range(by_name["split"]) == "a text, one of image, group, region"
-    assert allowed_range(by_name["best_by"]) == "a text"
+    assert allowed_range(by_name["best_by"]) == "a text, one of val_loss, loss"
 
 
 def test_a_manifest_with_faults_names_them_all(tmp_path):

@@ -21,6 +21,7 @@ import grpc
 
 from dl4mic import fold, retry
 from dl4mic.check import Refused, Request, check_request, verb_word
+from dl4mic.contradictions import check_contradictions
 from dl4mic.locations import Locations, refuse
 from dl4mic.manifest import Service
 from dl4mic.plain import request_record
@@ -90,7 +91,9 @@ class Jobs:
         RpcError
             The network is unknown, or the id belongs to another request.
         """
-        check_request(request, self.network(request.network))
+        network = self.network(request.network)
+        check_request(request, network)
+        check_contradictions(request, network, self.service.records[network.name]["parameters"])
         job_id = request.options.job_id or "{}-{}".format(
             verb_word(request).partition("_")[0], uuid.uuid4().hex[:8]
         )
