@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from dl4mic_sdk.data_summary import DataSummary, FileFacts
 from dl4mic_sdk.images import LARGEST_LABEL, ImageInfo
@@ -200,6 +200,9 @@ def warnings_of(summary: DataSummary) -> Iterator[Tuple[str, str]]:
     yield from _about(
         "DUPLICATE_IMAGES", "Images with the pixels of another image", _repeated(read)
     )
+    several = (each for each in summary.files if each.series > 1)
+    what = "Files with several images (series), of which the first alone is taken"
+    yield from _about("SEVERAL_SERIES", what, several, lambda each: " has {}".format(each.series))
     dtypes = sorted({each.dtype for each in sources})
     if len(dtypes) > 1:
         yield "MIXED_TYPES", "The images are of different types: {}.".format(", ".join(dtypes))
@@ -229,8 +232,13 @@ def _axes_fault(info: ImageInfo, need: Need) -> Fault:
     return Fault(message, hint)
 
 
-def _about(code: str, what: str, files: Iterable[FileFacts]) -> Iterator[Tuple[str, str]]:
-    names = [each.path.rsplit("/", 1)[-1] for each in files]
+def _about(
+    code: str,
+    what: str,
+    files: Iterable[FileFacts],
+    more_of: Callable[[FileFacts], str] = lambda each: "",
+) -> Iterator[Tuple[str, str]]:
+    names = [each.path.rsplit("/", 1)[-1] + more_of(each) for each in files]
     if names:
         more = len(names) - _NAMES_SAID
         said = ", ".join(names[:_NAMES_SAID]) + (" and {} more".format(more) if more > 0 else "")

@@ -31,6 +31,8 @@ class FileFacts:
         Object numbers in a label image, else None.
     foreground
         Share of the pixels of a mask that are not 0, else None.
+    series
+        Images in the file, of which the first is taken.
     """
 
     path: str
@@ -47,6 +49,7 @@ class FileFacts:
     mean: float = 0.0
     objects: Optional[int] = None
     foreground: Optional[float] = None
+    series: int = 1
 
 
 @dataclass(frozen=True)

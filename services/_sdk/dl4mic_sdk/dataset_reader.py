@@ -215,7 +215,7 @@ class DatasetReader:
             return fault
         pixel_size = {axis: round(each, 9) for axis, each in info.pixel_size.items()}
         facts = (str(path), role, info.axes, info.shape, info.dtype.name, pixel_size, size, changed)
-        self._files.append(FileFacts(*facts))
+        self._files.append(FileFacts(*facts, series=info.series))
         return info
 
     def _pixel_fault(self, item: Item) -> Optional[Fault]:

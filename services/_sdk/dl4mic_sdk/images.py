@@ -10,19 +10,17 @@ import importlib
 import os
 import re
 import unicodedata
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from dl4mic_sdk.axis_order import AXES, Order, Region, load, order_of, wanted_of
 from dl4mic_sdk.errors import DataError, ImageError
 from dl4mic_sdk.image_limits import refuse_absurd
 from dl4mic_sdk.stored import Stored
-
-AXES = "TZCYX"
-"""Order of the axes in memory; ImageJ's order too."""
 
 _FORMATS = {".tif": "tiff", ".tiff": "tiff", ".btf": "tiff", ".png": "png", ".npy": "npy"}
 _OTHER_IMAGES = {
@@ -33,9 +31,6 @@ _LET_READ = "Give the user that the server runs as the right to read it."
 
 LARGEST_LABEL = 2**32 - 1
 """Of object numbers: the most that a label image of 32 bit holds."""
-
-Region = Mapping[str, slice]
-"""Part of an image: axis letter -> slice without step; axes left out are taken whole."""
 
 PathLike = Union[str, Path]
 
@@ -56,6 +51,8 @@ class ImageInfo:
         Type of the pixels, in the machine's byte order.
     pixel_size
         Axis letter -> µm (for T: s); axes whose size is not known are left out.
+    series
+        Images that the file holds; only the first of them is read.
     """
 
     path: Path
@@ -63,6 +60,7 @@ class ImageInfo:
     shape: Tuple[int, ...]
     dtype: np.dtype[Any]
     pixel_size: Mapping[str, float]
+    series: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,16 +75,48 @@ class Image:
         As of `ImageInfo`.
     name
         Name of the file without folder and suffix.
+    position
+        Where a plane lies in the stack or series that it is of: axis letter -> index from 0.
+    labels_before
+        Objects that were found in the planes before it, for names of files that number objects.
     """
 
     pixels: np.ndarray
     axes: str
     pixel_size: Mapping[str, float] = field(default_factory=dict)
     name: str = ""
+    position: Mapping[str, int] = field(default_factory=dict)
+    labels_before: int = 0
 
     def with_pixels(self, pixels: np.ndarray) -> Image:
         """Return other pixels along the same axes, of the same name and pixel size."""
         return replace(self, pixels=pixels)
+
+
+@dataclass(frozen=True)
+class ImageOnDisk:
+    """An image whose pixels stay on disk; parts of it are read when they are asked for.
+
+    Attributes
+    ----------
+    axes, shape, dtype, pixel_size
+        As of `ImageInfo`.
+    name
+        As of `Image`.
+    read
+        Returns a copy of a region, along `axes`.
+    """
+
+    axes: str
+    shape: Tuple[int, ...]
+    dtype: np.dtype[Any]
+    pixel_size: Mapping[str, float]
+    name: str
+    read: Callable[[Region], np.ndarray]
+
+    def whole(self) -> Image:
+        """Read all of it into memory."""
+        return Image(self.read({}), self.axes, self.pixel_size, self.name)
 
 
 def stem(path: PathLike) -> str:
@@ -147,10 +177,36 @@ def inspect(path: PathLike, axes: str = "") -> ImageInfo:
     ImageError
         The file is missing, unreadable, absurdly large, or has other axes.
     """
-    with _opened(Path(path)) as stored:
-        order = _order(Path(path), stored, axes)
+    with _opened(Path(path)) as stored, _faults_of(Path(path)):
+        order = order_of(Path(path), stored, axes)
         shape = tuple(stored.shape[index] for index in order.indices)
-        return ImageInfo(Path(path), order.axes, shape, stored.dtype, dict(stored.pixel_size))
+        sizes = dict(stored.pixel_size)
+        return ImageInfo(Path(path), order.axes, shape, stored.dtype, sizes, stored.series)
+
+
+@contextmanager
+def opened(path: PathLike, axes: str = "", channel: Optional[int] = None) -> Iterator[ImageOnDisk]:
+    """Keep an image file open, to read it part by part; parameters and errors are those of `read`."""
+    path = Path(path)
+    with _opened(path) as stored:
+        with _faults_of(path):
+            order = order_of(path, stored, axes)
+            wanted_of(path, stored, order, None, channel)
+        names = order.axes.replace("C", "") if channel is not None else order.axes
+        at = dict(zip(order.axes, order.indices))
+
+        def load(region: Region) -> np.ndarray:
+            with _faults_of(path):
+                return np.array(_read(path, stored, order, region, channel))
+
+        yield ImageOnDisk(
+            axes=names,
+            shape=tuple(stored.shape[at[each]] for each in names),
+            dtype=stored.dtype,
+            pixel_size=_sizes_of(stored.pixel_size, names),
+            name=stem(path),
+            read=load,
+        )
 
 
 def read(
@@ -176,15 +232,11 @@ def read(
         As `inspect` does, and for damaged pixels or a missing channel.
     """
     path = Path(path)
-    with _opened(path) as stored:
-        order = _order(path, stored, axes)
-        wanted = _wanted(path, stored, order, region, channel)
-        pixels = _load(stored, order, wanted)
-    names = order.axes
-    if channel is not None and "C" in names:
-        pixels = pixels.take(0, axis=names.index("C"))
-        names = names.replace("C", "")
-    return Image(_native(pixels), names, _sizes_of(stored.pixel_size, names), stem(path))
+    with _opened(path) as stored, _faults_of(path):
+        order = order_of(path, stored, axes)
+        pixels = _read(path, stored, order, region, channel)
+        names = order.axes.replace("C", "") if channel is not None else order.axes
+        return Image(pixels, names, _sizes_of(stored.pixel_size, names), stem(path))
 
 
 def write(
@@ -239,25 +291,25 @@ def smallest_labels(labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.uint16 if fits else np.uint32, copy=False)
 
 
-@dataclass(frozen=True)
-class _Order:
-    """Axes in memory, and which axis of the file each one is; the others of the file have length 1."""
-
-    axes: str
-    indices: Tuple[int, ...]
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Stored]:
-    """Open a file; whatever its reader finds wrong becomes an ImageError."""
+    """Open a file; what is wrong with it becomes an ImageError."""
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
         raise ImageError(path, "not an image that can be read", "Save it as TIFF, PNG or NPY.")
     form = importlib.import_module("dl4mic_sdk." + _FORMATS[suffix])
-    try:
-        with form.opened(path) as stored:
+    with ExitStack() as stack:
+        with _faults_of(path):
+            stored = stack.enter_context(form.opened(path))
             refuse_absurd(path, stored)
-            yield stored
+        yield stored
+
+
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    """Turn whatever a reader finds wrong with a file into an ImageError."""
+    try:
+        yield
     except (ImageError, MemoryError):
         raise
     except FileNotFoundError as error:
@@ -270,70 +322,14 @@ def _opened(path: Path) -> Iterator[Stored]:
         raise ImageError(path, "cannot be read ({})".format(reason), hint) from error
 
 
-def _order(path: Path, stored: Stored, asked: str) -> _Order:
-    lengths = list(zip(range(len(stored.shape)), stored.axes, stored.shape))
-    if len(asked or stored.axes.replace("Q", "")) < len(lengths):
-        lengths = [each for each in lengths if each[2] != 1 or (each[1] != "Q" and not asked)]
-    names = "".join(each[1] for each in lengths)
-    names = _asked(path, names, asked.upper(), stored) if asked else _guessed(path, names, stored)
-    at = {name: each[0] for name, each in zip(names, lengths)}
-    axes = "".join(each for each in AXES if each in at)
-    return _Order(axes, tuple(at[each] for each in axes))
-
-
-def _asked(path: Path, names: str, asked: str, stored: Stored) -> str:
-    if len(asked) != len(names):
-        text = "has {} axes ({}), but the axes {} were given"
-        raise ImageError(
-            path,
-            text.format(len(names), _sizes(stored.shape), asked),
-            "Give the axes that the files have.",
-        )
-    if not set("YX") <= set(asked) <= set(AXES) or len(set(asked)) < len(asked):
-        hint = "Use each of T, C, Z, Y, X once at most, Y and X always."
-        raise ImageError(path, "{} are no axes".format(asked), hint)
-    return names if set(names) == set(asked) else asked
-
-
-def _guessed(path: Path, names: str, stored: Stored) -> str:
-    """Name the one axis that a file leaves open: pages that nobody named are planes of a stack."""
-    free = [each for each in "ZT" if each not in names]
-    if names.count("Q") == 1 and free and names.endswith(("YX", "YXC")):
-        names = names.replace("Q", free[0])
-    if "Q" in names or len(set(names)) < len(names) or not set("YX") <= set(names):
-        text = "does not say what its axes of {} are".format(_sizes(stored.shape))
-        raise ImageError(path, text, "Give the axes, e.g. axes=TZYX.")
-    return names
-
-
-def _wanted(
-    path: Path, stored: Stored, order: _Order, region: Optional[Region], channel: Optional[int]
-) -> List[slice]:
-    """Slice along each axis of the file."""
-    slices = dict(region or {})
+def _read(
+    path: Path, stored: Stored, order: Order, region: Optional[Region], channel: Optional[int]
+) -> np.ndarray:
+    """Load a region with its axes in their order, without the axis C where a channel is taken of it."""
+    pixels = load(stored, order, wanted_of(path, stored, order, region, channel))
     if channel is not None and "C" in order.axes:
-        slices["C"] = _channel_slice(
-            path, stored.shape[order.indices[order.axes.index("C")]], channel
-        )
-    wanted = [slice(0, length) for length in stored.shape]
-    for name, index in zip(order.axes, order.indices):
-        wanted[index] = slice(*slices.get(name, slice(None)).indices(stored.shape[index])[:2])
-    return wanted
-
-
-def _channel_slice(path: Path, count: int, channel: int) -> slice:
-    if 0 <= channel < count:
-        return slice(channel, channel + 1)
-    text = "has {} channels, so there is no channel {}".format(count, channel)
-    raise ImageError(path, text, "Channels are counted from 0.")
-
-
-def _load(stored: Stored, order: _Order, wanted: Sequence[slice]) -> np.ndarray:
-    """Load what is wanted and bring the axes into their order; other axes have length 1."""
-    pixels = stored.load(wanted[0])[(slice(None),) + tuple(wanted[1:])]
-    others = tuple(each for each in range(pixels.ndim) if each not in order.indices)
-    shape = tuple(pixels.shape[each] for each in order.indices)
-    return pixels.transpose(order.indices + others).reshape(shape)
+        pixels = pixels.take(0, axis=order.axes.index("C"))
+    return _native(pixels)
 
 
 def _native(pixels: np.ndarray) -> np.ndarray:
@@ -342,10 +338,6 @@ def _native(pixels: np.ndarray) -> np.ndarray:
 
 def _sizes_of(pixel_size: Mapping[str, float], axes: str) -> Dict[str, float]:
     return {axis: size for axis, size in pixel_size.items() if axis in axes}
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    return " x ".join(str(each) for each in shape)
 
 
 def _what_else(files: Sequence[Path]) -> str:

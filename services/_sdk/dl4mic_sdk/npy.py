@@ -30,7 +30,7 @@ def opened(path: Path) -> Iterator[Stored]:
         shape=shape,
         dtype=dtype.newbyteorder("="),
         pixel_size={},
-        load=lambda first: np.load(str(path), mmap_mode="r", allow_pickle=False)[first],
+        load=lambda region: np.load(str(path), mmap_mode="r", allow_pickle=False)[tuple(region)],
     )
 
 

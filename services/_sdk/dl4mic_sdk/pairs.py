@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+from dl4mic_sdk.axis_order import Region
 from dl4mic_sdk.errors import DataError, ImageError
-from dl4mic_sdk.images import Image, PathLike, Region, list_images, natural_key, read, stem
+from dl4mic_sdk.images import Image, PathLike, list_images, natural_key, read, stem
 
 MOST_NAMES_SAID = 20
 

@@ -31,7 +31,7 @@ def opened(path: Path) -> Iterator[Stored]:
         shape=shape,
         dtype=np.dtype(np.uint16 if bits == 16 else np.uint8),
         pixel_size={},
-        load=lambda first: _decode(path, shape)[first],
+        load=lambda region: _decode(path, shape)[tuple(region)],
     )
 
 

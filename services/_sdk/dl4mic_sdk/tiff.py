@@ -12,10 +12,8 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 import numpy as np
 import tifffile
 
+from dl4mic_sdk import tiff_parts
 from dl4mic_sdk.stored import Stored
-
-_MAPPED_BYTES = 1 << 20
-"""Smaller images are read: mapping them saves nothing and holds a mapping open."""
 
 _MOST_IMAGEJ_BYTES = 4_000_000_000
 _IMAGEJ_TYPES = ("uint8", "uint16", "float32")
@@ -47,8 +45,9 @@ def opened(path: Path) -> Iterator[Stored]:
             shape=tuple(int(each) for each in series.shape),
             dtype=np.dtype(series.dtype).newbyteorder("="),
             pixel_size=_pixel_size(file),
-            load=lambda first: _load(path, file, series, first),
+            load=lambda region: tiff_parts.load(path, file, series, region),
             part_bytes=_part_bytes(file.pages[0]),
+            series=len(file.series),
         )
 
 
@@ -94,22 +93,6 @@ def _plain_options(axes: str, size: Mapping[str, float]) -> Dict[str, Any]:
     if "resolutionunit" in inspect.signature(tifffile.TiffWriter.write).parameters:
         return dict(options, resolution=resolution, resolutionunit=_CENTIMETRE)
     return dict(options, resolution=resolution + (_CENTIMETRE,))
-
-
-def _load(path: Path, file: tifffile.TiffFile, series: Any, first: slice) -> np.ndarray:
-    """Map the pixels where they lie contiguous, else decode the pages of the slice."""
-    shape = tuple(int(each) for each in series.shape)
-    dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
-    offset = series.dataoffset if hasattr(series, "dataoffset") else series.offset
-    if offset is not None and _product(shape) * dtype.itemsize >= _MAPPED_BYTES:
-        return np.memmap(str(path), dtype, "r", offset, shape)[first]
-    pages = len(series.pages)
-    if pages == 1 or pages % shape[0] or first == slice(0, shape[0]):
-        whole: np.ndarray = series.asarray().reshape(shape)
-        return whole[first]
-    each = pages // shape[0]
-    part: np.ndarray = file.asarray(key=slice(first.start * each, first.stop * each), series=0)
-    return part.reshape((first.stop - first.start,) + shape[1:])
 
 
 def _part_bytes(page: Any) -> int:
