@@ -18,6 +18,7 @@ from dl4mic_sdk.images import list_images
 from dl4mic_sdk.job_folder import REQUEST_FILE, read_json, write_json
 from dl4mic_sdk.model_check import check_models
 from dl4mic_sdk.model_source import check_source
+from dl4mic_sdk.prediction_check import check_predictions
 from dl4mic_sdk.split import split_by_parameters
 
 __all__ = ["DataSummary", "check_data", "main"]
@@ -27,7 +28,7 @@ FAULT_FILE = "data_fault.json"
 EXIT_FAULT = 3
 
 _FORMAT = 1
-_DECIDING = ("verb", "data", "validation", "parameters")
+_DECIDING = ("verb", "data", "validation", "prediction", "parameters")
 """What of a request the result depends on, beside the files and the manifest's axes."""
 
 
@@ -84,6 +85,8 @@ def main(arguments: List[str]) -> int:
 
 
 def _checked(request: Mapping[str, Any]) -> DataSummary:
+    if request.get("prediction"):
+        return check_predictions(request)
     reader = DatasetReader(Need.of(request))
     dataset = Dataset.of(request["data"])
     items = reader.read(dataset)
@@ -135,9 +138,12 @@ def _listed(request: Mapping[str, Any]) -> Set[str]:
     supervision = supervision_of(request)
     listed: Set[str] = set()
     for data in filter(None, (request["data"], request.get("validation"))):
-        listed.update(map(str, list_images(data["source"])))
+        if data["source"]:
+            listed.update(map(str, list_images(data["source"])))
         if data.get("target") and supervision in TARGETS_OF_IMAGES:
             listed.update(map(str, list_images(data["target"])))
+    if request.get("prediction"):
+        listed.update(map(str, list_images(request["prediction"])))
     return listed
 
 

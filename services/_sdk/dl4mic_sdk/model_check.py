@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from dl4mic_sdk.errors import ModelError
+from dl4mic_sdk.qc.candidates import with_all_weights
 from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.training import weights_path
 
@@ -23,24 +24,24 @@ def check_models(request: Mapping[str, Any]) -> None:
     ------
     ModelError
         A model has no readable record, is of another network, was not finished, or lacks the weights that are asked
-        for. A model without a list of its weights is left to its network to judge. Or not one model is to be scored.
+        for. A model without a list of its weights is left to its network to judge.
     """
     models, parent = request.get("models") or [], request.get("parent")
-    if request["verb"] == "qc" and len(models) != 1:
-        message = "quality control scores one model at a time; the request names {}".format(
-            len(models) or "none"
-        )
-        raise ModelError(message, "Send a request for each model.")
     for each in [*models, *([parent] if parent else ())]:
         folder = Path(each["folder"])
         check_model(ModelFolder.open(each["name"], folder, each["weights"], request["network"]))
 
 
 def check_model(model: ModelFolder) -> None:
-    """Raise ModelError unless a model was finished and has the weights that are asked for."""
+    """Raise ModelError unless a model was finished and has the weights, one set or all, that are asked for."""
     _refuse_unfinished(model)
+    every = with_all_weights(model)
+    if not every:
+        message = "model {}: no weights are kept in {}".format(model.name, model.path)
+        raise ModelError(message, "Choose another model.")
     if "weights" in model.record:
-        _refuse_missing_weights(model)
+        for each in every:
+            _refuse_missing_weights(each)
 
 
 def _refuse_unfinished(model: ModelFolder) -> None:

@@ -44,7 +44,11 @@ class Network(ABC):
 
     @abstractmethod
     def load(self, model: ModelFolder) -> None:
-        """Load a model's weights, for the calls of `predict_image` that follow. **Must be written.**"""
+        """Load a model's weights, for the calls of `predict_image` that follow. **Must be written.**
+
+        Called again where several models, or several sets of weights of one, are compared: the model before is to be
+        let go.
+        """
 
     @abstractmethod
     def predict_image(self, image: Image) -> Prediction:
@@ -72,7 +76,7 @@ class Network(ABC):
         predict_folder(self, task.items, task.output, ctx, previous=task.previous)
 
     def qc(self, task: QcTask, ctx: Context) -> None:
-        """Predict, score by the kind of task, and report. *May be overridden.*"""
+        """Load each model, predict, score by the kind of task, rank and report. *May be overridden.*"""
         from dl4mic_sdk.qc.score import score
 
         score(self, task, ctx)

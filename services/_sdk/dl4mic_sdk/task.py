@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
@@ -145,7 +145,7 @@ class QcTask:
     items
         Test images with their targets.
     models
-        The models to score.
+        The models to score; none where finished predictions are: `items` are these, with their targets.
     output
         Existing folder for scores, maps, panels, report and predictions.
     task_kind
@@ -156,6 +156,8 @@ class QcTask:
         The network's manifest in plain values: title, citations, licence.
     previous
         As of `PredictTask`, of the predictions.
+    sources
+        Name -> the image that a finished prediction was made of, for the pictures; empty where there are none.
     """
 
     network: str
@@ -167,3 +169,4 @@ class QcTask:
     data: DataSummary
     manifest: Mapping[str, Any]
     previous: Optional[Path] = None
+    sources: Mapping[str, Item] = field(default_factory=dict)

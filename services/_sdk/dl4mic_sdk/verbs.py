@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from dl4mic_sdk import model_record
 from dl4mic_sdk.context import Context
@@ -13,6 +13,9 @@ from dl4mic_sdk.data_check import check_data
 from dl4mic_sdk.data_summary import DataSummary
 from dl4mic_sdk.model_transfer import export_model, import_model
 from dl4mic_sdk.network import Network
+from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.prediction_check import sources_of
+from dl4mic_sdk.qc.candidates import with_all_weights
 from dl4mic_sdk.split import Split, split_by_parameters
 from dl4mic_sdk.task import ModelFolder, PredictTask, QcTask, TrainTask
 
@@ -83,23 +86,18 @@ def predict(request: Mapping[str, Any], data: DataSummary, network: Network, ctx
 
 
 def qc(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: Context) -> None:
-    """Score a model on images whose targets are known."""
-    models = [_open(each, request) for each in request["models"]]
-    network.load(models[0])
-    network.qc(
-        QcTask(
-            network=request["network"],
-            parameters=request["parameters"],
-            items=data.items,
-            models=models,
-            output=ctx.artifacts,
-            task_kind=request["manifest"]["task"],
-            data=data,
-            manifest=request["manifest"],
-            previous=_previous(request),
-        ),
-        ctx,
-    )
+    """Score models on images whose targets are known."""
+    opened = [_open(each, request) for each in request["models"]]
+    models = [each for model in opened for each in with_all_weights(model)]
+    network.qc(_qc_task(request, data, models, {}, ctx), ctx)
+    _announce(request, ctx)
+
+
+def qc_of_predictions(request: Mapping[str, Any], data: DataSummary, ctx: Context) -> None:
+    """Score finished predictions; no network is needed."""
+    from dl4mic_sdk.qc.score import score_finished
+
+    score_finished(_qc_task(request, data, [], sources_of(request), ctx), ctx)
     _announce(request, ctx)
 
 
@@ -127,6 +125,27 @@ def _train_task(request: Mapping[str, Any], data: DataSummary, model: Path) -> T
         seed=int(request["parameters"].get("seed") or 0),
         data=data,
         split=split,
+    )
+
+
+def _qc_task(
+    request: Mapping[str, Any],
+    data: DataSummary,
+    models: Sequence[ModelFolder],
+    sources: Mapping[str, Item],
+    ctx: Context,
+) -> QcTask:
+    return QcTask(
+        network=request["network"],
+        parameters=request["parameters"],
+        items=data.items,
+        models=models,
+        output=ctx.artifacts,
+        task_kind=request["manifest"]["task"],
+        data=data,
+        manifest=request["manifest"],
+        previous=_previous(request),
+        sources=sources,
     )
 
 

@@ -54,9 +54,21 @@ def test_models_that_cannot_be_used(
     assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize(("count", "said"), [(0, "names none"), (2, "names 2")])
-def test_one_model_is_scored_at_a_time(tmp_path: Path, count: int, said: str) -> None:
-    models = [model(tmp_path / str(number)) for number in range(count)]
-    with pytest.raises(ModelError, match=said) as caught:
+def test_all_weights_are_those_that_are_kept(tmp_path: Path) -> None:
+    files = ("weights_best.h5", "weights_epoch_00007.h5")
+    listed = model(tmp_path / "listed", *files, weights=["7", "best"])
+    unlisted = model(tmp_path / "unlisted", *files)
+    request = {"verb": "qc", "network": "blur"}
+    check_models(dict(request, models=[dict(each, weights="all") for each in (listed, unlisted)]))
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [({}, "no weights are kept"), ({"weights": ["best", "7"]}, "weights 'best' are missing")],
+)
+def test_all_weights_of_a_model_that_lacks_some(
+    tmp_path: Path, record: Dict[str, Any], said: str
+) -> None:
+    models = [dict(model(tmp_path / "m", **record), weights="all")]
+    with pytest.raises(ModelError, match=said):
         check_models({"verb": "qc", "network": "blur", "models": models})
-    assert "for each model" in caught.value.hint

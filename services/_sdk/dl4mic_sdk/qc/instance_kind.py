@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
 from dl4mic_sdk.qc.instance import Tally, instance_numbers, pool, score_instances
 from dl4mic_sdk.qc.instance_definitions import INSTANCE_DEFINITIONS
@@ -54,8 +54,8 @@ class InstanceKind(Kind):
         """Compute precision, recall and so on."""
         return instance_numbers(measurement)
 
-    def panel(self, source: Image, target: Image, prediction: Image) -> Panel:
-        """Draw source, prediction, target and the outlines of both."""
+    def panel(self, source: Optional[Image], target: Image, prediction: Image) -> Panel:
+        """Draw source (where it is known), prediction, target and the outlines of both."""
         from dl4mic_sdk.qc.instance_panel import instance_panel
 
         return instance_panel(source, target, prediction)

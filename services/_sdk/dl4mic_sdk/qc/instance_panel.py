@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -23,28 +23,31 @@ _DIMMED = 0.8
 """Of the overlay's background, so that lines stand out on bright objects."""
 
 
-def instance_panel(source: Image, target: Image, prediction: Image) -> Panel:
+def instance_panel(source: Optional[Image], target: Image, prediction: Image) -> Panel:
     """Draw source, prediction, target and the outlines of both.
 
     Parameters
     ----------
     source
-        Intensities; may have channels that the others lack.
+        Intensities; may have channels that the others lack. None: left out, and outlines are drawn on black.
     target, prediction
         Object numbers of the same shape.
     """
     score = score_instances(target.pixels, prediction.pixels)
     view = view_of(target)
-    grey = grey_levels(view.show(source))
     true, pred = (view.show(each)[..., 0] for each in (target, prediction))
+    grey = (
+        np.zeros(true.shape + (3,), np.uint8) if source is None else grey_levels(view.show(source))
+    )
     pred_picture = colour_labels(pred, score.table.pred_labels, _pred_numbers(score))
     true_picture = colour_labels(true, score.table.true_labels)
-    pictures = (
-        ("image", grey),
+    pictures = [
         (_titled("prediction", score.tally.n_pred), pred_picture),
         (_titled("target", score.tally.n_true), true_picture),
         ("overlay", overlay(grey, true, pred, score)),
-    )
+    ]
+    if source is not None:
+        pictures.insert(0, ("image", grey))
     return Panel(
         tiles=tuple(Tile(title, view.paint_gap(pixels)) for title, pixels in pictures),
         legend=_legend(score),

@@ -68,5 +68,5 @@ class Kind(ABC):
         """Compute every number of `definitions`."""
 
     @abstractmethod
-    def panel(self, source: Image, target: Image, prediction: Image) -> Panel:
-        """Draw one image with its prediction and target, for people."""
+    def panel(self, source: Optional[Image], target: Image, prediction: Image) -> Panel:
+        """Draw one image, where it is known, with its prediction and target, for people."""

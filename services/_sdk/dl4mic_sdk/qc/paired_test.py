@@ -79,8 +79,9 @@ class PairedTest:
             text = "too few images to tell: {} differ, at least {} must"
             return text.format(differing or "none", FEWEST_DIFFERENCES)
         if self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT:
-            more_often_better = self.better > self.worse
-            return "better on most images" if more_often_better else "worse than the best"
+            middle = differing * (differing + 1) / 4
+            above = self.statistic is not None and self.statistic > middle
+            return "better on most images" if above else "worse than the best"
         return "cannot be told from the best"
 
 
@@ -150,6 +151,6 @@ def _exact_p(ranks: np.ndarray, statistic: float) -> float:
         longer[: ways.size] += ways
         longer[rank:] += ways
         ways = longer
-    at = int(round(2 * statistic))
+    at = round(2 * statistic)
     tail = min(math.fsum(ways[: at + 1]), math.fsum(ways[at:]))
     return min(1.0, 2 * tail / 2.0**doubled.size)

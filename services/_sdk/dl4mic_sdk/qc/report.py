@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-from dl4mic_sdk.citations import citation_texts
 from dl4mic_sdk.loss_curves import loss_drawer
 from dl4mic_sdk.pages import NOT_DEFINED, WIDTH, Document
+from dl4mic_sdk.qc.comparison import Comparison
 from dl4mic_sdk.qc.definition import Definition
-from dl4mic_sdk.qc.panels import Panel
-from dl4mic_sdk.qc.result import CSV_NAME, QcResult, Spread
-from dl4mic_sdk.qc.warning_rules import TRAINED_ON
+from dl4mic_sdk.qc.methods import citations_of, methods_sentence
+from dl4mic_sdk.qc.pictures import CaptionedPanel
+from dl4mic_sdk.qc.ranking_page import add_ranking
+from dl4mic_sdk.qc.report_parts import ReportParts, shown
+from dl4mic_sdk.qc.result import QcResult, Spread
+from dl4mic_sdk.qc.result_files import CSV_NAME
 
 MOST_ROWS = 40
 """Images in the report's table, worst first; `qc.csv` has all."""
@@ -24,39 +26,14 @@ LARGE_PANELS = 2
 _DOT, _MEAN = "#0072b2", "#d55e00"
 
 
-@dataclass(frozen=True)
-class ReportParts:
-    """What the report shows beside the result.
-
-    Attributes
-    ----------
-    result
-        The numbers.
-    record
-        `model.json` of the model.
-    manifest
-        The network's manifest in plain values.
-    panels
-        Caption and pictures, in the order of the report.
-    history
-        The model's loss record, one row an epoch.
-    """
-
-    result: QcResult
-    record: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-    panels: Sequence[Tuple[str, Panel]]
-    history: Sequence[Mapping[str, float]]
-
-
 def write_report(path: Path, parts: ReportParts) -> None:
     """Write the report as PDF."""
-    model = parts.result.models[0]
-    title = "Quality control of {}".format(model["name"])
-    with Document(path, title, _subtitle(parts)) as document:
-        _add_warnings(document, parts.result)
+    with Document(path, _title(parts), _subtitle(parts)) as document:
+        _add_warnings(document, parts.comparison)
         _add_subject(document, parts)
-        _add_scores(document, parts.result)
+        if parts.comparison.several:
+            add_ranking(document, parts.comparison)
+        _add_scores(document, parts)
         _add_pictures(document, parts.panels)
         _add_images(document, parts.result)
         _add_training(document, parts.history)
@@ -64,49 +41,21 @@ def write_report(path: Path, parts: ReportParts) -> None:
         _add_methods(document, parts)
 
 
-def methods_sentence(parts: ReportParts) -> str:
-    """Say how the numbers came about, for the methods section of a publication."""
-    model, result = parts.result.models[0], parts.result
-    text = (
-        "The {network} model '{model}' ({weights} weights; dl4mic service {service} {version}) was "
-        "tested on {count} annotated image{s}{apart}. {method} Numbers were pooled over all images; "
-        "means and standard deviations are over images."
-    )
-    count = len(result.rows)
-    return text.format(
-        network=parts.manifest.get("title", model["network"]),
-        model=model["name"],
-        weights=model["weights"],
-        service=parts.record.get("service", model["network"]),
-        version=parts.record.get("service_version", ""),
-        count=count,
-        s="" if count == 1 else "s",
-        apart=_apart(parts),
-        method=result.kind.method,
-    )
-
-
-def _apart(parts: ReportParts) -> str:
-    """Claim that training and test are apart only where their fingerprints were compared."""
-    known = any(each.get("sha256") for each in parts.record.get("data", {}).get("files", ()))
-    seen = any(each.code == TRAINED_ON for each in parts.result.warnings)
-    return ", none of them used in training (compared by content)" if known and not seen else ""
-
-
-def shown(definition: Definition, value: Optional[float]) -> str:
-    """Format a number for people."""
-    if value is None:
-        return NOT_DEFINED
-    return "{:.0f}".format(value) if definition.whole else "{:.3f}".format(value)
+def _title(parts: ReportParts) -> str:
+    if parts.comparison.several:
+        return "Quality control of {} models".format(len(parts.comparison.places))
+    if parts.model is None:
+        return "Quality control of finished predictions"
+    return "Quality control of {}".format(parts.model.name)
 
 
 def _subtitle(parts: ReportParts) -> str:
-    task, network = parts.result.kind.task, parts.manifest.get("title", "")
-    return "{} \u00b7 {}".format(network, task) if network else task
+    task = parts.result.kind.task
+    return "{} \u00b7 {}".format(parts.network, task) if parts.network and parts.model else task
 
 
-def _add_warnings(document: Document, result: QcResult) -> None:
-    for warning in result.warnings:
+def _add_warnings(document: Document, comparison: Comparison) -> None:
+    for warning in comparison.warnings:
         document.notice(warning.code, warning.message)
 
 
@@ -114,17 +63,30 @@ def _add_subject(document: Document, parts: ReportParts) -> None:
     document.heading("What was tested")
     rows = [(name, value) for name, value in _subject(parts) if value]
     document.table(("", ""), rows, (0.27, 0.73))
+    if parts.left_out:
+        document.heading("What was left out")
+        document.bullets(parts.left_out)
 
 
 def _subject(parts: ReportParts) -> List[Tuple[str, str]]:
-    record, result, model = parts.record, parts.result, parts.result.models[0]
+    result = parts.result
     failed = " ({} more could not be scored)".format(len(result.failed)) if result.failed else ""
     return [
-        ("Model", "{} ({} weights)".format(model["name"], model["weights"])),
-        ("Network", parts.manifest.get("title", model["network"])),
-        ("Trained", _trained(record)),
+        *_subject_of_candidate(parts),
         ("Test images", "{}{}".format(len(result.rows), failed)),
         ("Worst and best image", _extremes(result)),
+    ]
+
+
+def _subject_of_candidate(parts: ReportParts) -> List[Tuple[str, str]]:
+    if parts.model is None:
+        return [("Predictions", "folder {}".format(parts.result.candidate.predictions.name))]
+    count = len(parts.comparison.places)
+    head = "Best of {} models".format(count) if parts.comparison.several else "Model"
+    return [
+        (head, "{} ({} weights)".format(parts.model.name, parts.model.weights)),
+        ("Network", parts.network),
+        ("Trained", _trained(parts.record)),
     ]
 
 
@@ -138,13 +100,15 @@ def _extremes(result: QcResult) -> str:
     ranked = result.ranked()
     if not ranked:
         return ""
-    rank = next(each for each in result.kind.definitions if each.id == result.kind.rank_by)
+    rank = result.rank_definition
     worst, best = ((row.name, shown(rank, row.numbers[rank.id])) for row in (ranked[0], ranked[-1]))
     return "{} ({} {}), {} ({})".format(worst[0], rank.title, worst[1], *best)
 
 
-def _add_scores(document: Document, result: QcResult) -> None:
-    document.heading("Scores", room=4.0)
+def _add_scores(document: Document, parts: ReportParts) -> None:
+    result, several = parts.result, parts.comparison.several
+    title = "Scores of the best model, {}".format(result.candidate.label) if several else "Scores"
+    document.heading(title, room=4.0)
     spread = result.spread()
     columns = ("", "pooled", "mean", "SD", "lowest", "highest")
     rows = [
@@ -192,7 +156,7 @@ def _dots_drawer(result: QcResult) -> Any:
     return draw
 
 
-def _add_pictures(document: Document, panels: Sequence[Tuple[str, Panel]]) -> None:
+def _add_pictures(document: Document, panels: Sequence[CaptionedPanel]) -> None:
     if not panels:
         return
     document.heading("Pictures", room=panels[0][1].height(WIDTH, 2))
@@ -234,12 +198,4 @@ def _add_methods(document: Document, parts: ReportParts) -> None:
     document.heading("For the methods section")
     document.paragraph(methods_sentence(parts))
     document.heading("Please cite")
-    document.bullets(_citations(parts))
-
-
-def _citations(parts: ReportParts) -> List[str]:
-    """Publications of the network, and those of the scores that are not among them."""
-    own = citation_texts(parts.manifest.get("citations", []))
-    named = {each["doi"] for each in parts.manifest.get("citations", []) if each.get("doi")}
-    scores = parts.result.kind.citations
-    return own + [each for each in scores if not any(doi in each for doi in named)]
+    document.bullets(citations_of(parts))

@@ -1,22 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The result of quality control in its files: `qc.json` for programs, `qc.csv` for tables."""
+"""What quality control found out about one model, or about one folder of predictions."""
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
-from dl4mic_sdk.job_folder import write_json
+from dl4mic_sdk.qc.candidates import Candidate
+from dl4mic_sdk.qc.definition import Definition
 from dl4mic_sdk.qc.kind import Kind, Numbers
-from dl4mic_sdk.qc.warning_rules import QcWarning
-
-JSON_NAME = "qc.json"
-CSV_NAME = "qc.csv"
-FORMAT = 1
-"""Version of the form of `qc.json`."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +42,52 @@ class Spread:
 
 @dataclass(frozen=True)
 class QcResult:
-    """Everything that quality control found out about one model.
+    """Everything that was measured of one candidate.
 
     Attributes
     ----------
     kind
         How it was scored.
-    models
-        Plain facts of the models that were scored: name, weights, network.
+    candidate
+        What was scored.
+    measured
+        Name of each image that was scored -> what the kind measured, in the order of the images.
     rows
-        One an image, in the order of the images.
+        The numbers of these images.
     pooled
-        Numbers of all images taken as one.
+        Numbers of all images taken as one; all None where no image was scored.
     failed
         Name -> why an image has no score.
-    warnings
-        What a reader must know.
     """
 
     kind: Kind
-    models: Sequence[Dict[str, Any]]
+    candidate: Candidate
+    measured: Mapping[str, Any]
     rows: Sequence[ImageRow]
     pooled: Numbers
-    failed: Dict[str, str]
-    warnings: Sequence[QcWarning]
+    failed: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        kind: Kind,
+        candidate: Candidate,
+        measured: Mapping[str, Any],
+        failed: Mapping[str, str],
+    ) -> QcResult:
+        """Compute all numbers from what was measured."""
+        label = candidate.label
+        rows = [ImageRow(label, name, kind.numbers(each)) for name, each in measured.items()]
+        return cls(kind, candidate, measured, rows, pooled_numbers(kind, measured.values()), failed)
+
+    @property
+    def rank_definition(self) -> Definition:
+        """The number that images and models are ranked by."""
+        return next(each for each in self.kind.definitions if each.id == self.kind.rank_by)
+
+    def undefined(self) -> List[str]:
+        """Names of the images that have nothing to score."""
+        return [row.name for row in self.rows if row.numbers[self.kind.rank_by] is None]
 
     def spread(self) -> Dict[str, Optional[Spread]]:
         """Mean and spread of every number over the images; None where no image defines it."""
@@ -85,6 +100,19 @@ class QcResult:
         defined = [row for row in self.rows if row.numbers[key] is not None]
         return sorted(defined, key=lambda row: row.numbers[key] or 0.0)
 
+    def scores(self, names: Iterable[str]) -> List[Optional[float]]:
+        """The number that images are ranked by, of each of these images; None where there is none."""
+        known = {row.name: row.numbers[self.kind.rank_by] for row in self.rows}
+        return [known.get(name) for name in names]
+
+
+def pooled_numbers(kind: Kind, measurements: Iterable[Any]) -> Numbers:
+    """Compute the numbers of images taken as one; all None without any image."""
+    every = list(measurements)
+    if not every:
+        return {each.id: None for each in kind.definitions}
+    return kind.numbers(kind.pool(every))
+
 
 def spread_of(values: Sequence[Optional[float]]) -> Optional[Spread]:
     """Describe the values that are defined; None if there is none."""
@@ -95,51 +123,3 @@ def spread_of(values: Sequence[Optional[float]]) -> Optional[Spread]:
     squares = math.fsum((each - mean) ** 2 for each in known)
     deviation = math.sqrt(squares / (len(known) - 1)) if len(known) > 1 else None
     return Spread(mean, deviation, min(known), max(known), len(known))
-
-
-def write_result(result: QcResult, folder: Path) -> None:
-    """Write `qc.json` and `qc.csv`."""
-    write_json(folder / JSON_NAME, as_plain(result))
-    with (folder / CSV_NAME).open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        ids = [each.id for each in result.kind.definitions]
-        table.writerow(["model", "image", *ids])
-        for row in result.rows:
-            table.writerow([row.model, row.name, *(_cell(row.numbers[key]) for key in ids)])
-
-
-def as_plain(result: QcResult) -> Dict[str, Any]:
-    """Return the content of `qc.json`.
-
-    Returns
-    -------
-    dict
-        ``task``; ``definitions`` and ``titles`` by id; ``headline``, the ids to show first;
-        ``models``; ``per_image``: numbers by id; ``pooled``; ``mean``; ``spread``; ``worst`` and
-        ``best``, names of images; ``failed``; ``warnings``. A number that is not defined is null.
-    """
-    spread = result.spread()
-    ranked = [row.name for row in result.ranked()]
-    return {
-        "format": FORMAT,
-        "task": result.kind.task,
-        "definitions": {each.id: each.text for each in result.kind.definitions},
-        "titles": {each.id: each.title for each in result.kind.definitions},
-        "headline": list(result.kind.headline),
-        "models": list(result.models),
-        "per_image": [
-            {"model": row.model, "image": row.name, "numbers": row.numbers} for row in result.rows
-        ],
-        "pooled": result.pooled,
-        "mean": {key: each.mean if each else None for key, each in spread.items()},
-        "spread": {key: vars(each) if each else None for key, each in spread.items()},
-        "ranked_by": result.kind.rank_by,
-        "worst": ranked[0] if ranked else None,
-        "best": ranked[-1] if ranked else None,
-        "failed": [{"image": name, "message": why} for name, why in result.failed.items()],
-        "warnings": [vars(each) for each in result.warnings],
-    }
-
-
-def _cell(value: Optional[float]) -> Any:
-    return "" if value is None else value

@@ -1,75 +1,155 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The default quality control of a network: predict, score by the kind of task, report."""
+"""The default quality control of a network: predict, score by the kind of task, compare models, report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from dl4mic_sdk import images
 from dl4mic_sdk.errors import DataError, SdkError
 from dl4mic_sdk.folder_predict import predict_folder
-from dl4mic_sdk.qc import warning_rules
+from dl4mic_sdk.prediction_files import FINISHED_FILE
+from dl4mic_sdk.qc.candidates import FINISHED, Candidate, candidates_of
+from dl4mic_sdk.qc.comparison import Comparison, compare
 from dl4mic_sdk.qc.kind import Kind
 from dl4mic_sdk.qc.kinds import kind_of
-from dl4mic_sdk.qc.result import ImageRow, QcResult, write_result
-from dl4mic_sdk.qc.warning_rules import QcWarning, facts_of
-from dl4mic_sdk.training import read_history
+from dl4mic_sdk.qc.pictures import draw_panels
+from dl4mic_sdk.qc.result import QcResult
+from dl4mic_sdk.qc.result_files import write_result
+from dl4mic_sdk.qc.result_warnings import warnings_of
 
 if TYPE_CHECKING:
     from dl4mic_sdk.context import Context
     from dl4mic_sdk.network import Network
     from dl4mic_sdk.pairs import Item
-    from dl4mic_sdk.task import ModelFolder, QcTask
+    from dl4mic_sdk.task import QcTask
 
 PREDICTIONS = "predictions"
-PANELS = "panels"
 REPORT_NAME = "report.pdf"
-MOST_PANELS = 8
-"""Worst, best, and others spread evenly between them."""
 
 
 def score(network: Network, task: QcTask, ctx: Context) -> None:
-    """Predict the test images, score them and write predictions, numbers, panels and report.
+    """Predict the test images with each model, score them, rank the models, and report.
 
     Parameters
     ----------
     network
-        With the model loaded.
+        Its `load` is called for each model, before the images of that model.
     task
-        One model and the images with their targets.
+        The models, and the images with their targets.
     ctx
-        Gets progress, the warnings, and the headline numbers as metrics.
+        Gets progress, the warnings, and the headline numbers of the best model as metrics.
 
     Raises
     ------
-    DataError
-        Not one image could be predicted and scored.
+    SdkError
+        Not one image could be predicted and scored. Of several models, some may fail.
+    Stopped
+        The worker was asked to stop; the next attempt takes over what was predicted.
+
+    Notes
+    -----
+    One image is in memory at a time, however many models and images there are. The predictions of one model lie in
+    `PREDICTIONS`, those of several in a folder of it for each.
     """
     kind = kind_of(task.task_kind)
-    model = task.models[0]
-    predictions = task.output / PREDICTIONS
-    predictions.mkdir(exist_ok=True)
-    failed = predict_folder(network, task.items, predictions, ctx, previous=task.previous)
-    measured, incomparable = _measure_all(kind, _without(task.items, failed), predictions, ctx)
-    failed = dict(failed, **incomparable)
-    result = _result(kind, task, model, measured, failed)
-    write_result(result, task.output)
-    _announce(result, ctx)
-    _draw(result, task, model, ctx)
+    candidates = candidates_of(task.models, task.output / PREDICTIONS)
+    results = _results(network, kind, candidates, task, ctx)
+    conclude(compare(results), task, ctx)
+    for each in candidates:
+        note = each.predictions / FINISHED_FILE
+        if note.exists():
+            note.unlink()
 
 
-def prediction_of(item: Item, predictions: Path) -> images.Image:
-    """Read what the network made of an image."""
-    return images.read(predictions / (item.name + ".tif"), item.axes.replace("C", ""))
+def score_finished(task: QcTask, ctx: Context) -> None:
+    """Score predictions that were made before: the sources of `task.items`.
+
+    Parameters
+    ----------
+    task
+        Without models.
+    ctx
+        As of `score`.
+
+    Raises
+    ------
+    SdkError
+        Not one prediction could be scored, or nobody knows how to score the task.
+    """
+    kind = kind_of(task.task_kind)
+    candidate = Candidate(FINISHED, task.items[0].source.parent)
+    conclude(compare([_measured(kind, candidate, task.items, {}, ctx)]), task, ctx)
 
 
-def _without(items: Sequence[Item], failed: Mapping[str, str]) -> List[Item]:
-    return [item for item in items if item.name not in failed]
+def conclude(comparison: Comparison, task: QcTask, ctx: Context) -> None:
+    """Write and announce what was found; matplotlib is loaded only here."""
+    from dl4mic_sdk.qc.report import write_report
+    from dl4mic_sdk.qc.report_parts import ReportParts
+
+    comparison = comparison.with_warnings(warnings_of(comparison, task))
+    write_result(comparison, task.network, task.output)
+    _announce(comparison, ctx)
+    panels = draw_panels(comparison.best, task, ctx)
+    write_report(task.output / REPORT_NAME, ReportParts.of(comparison, task, panels))
+
+
+def _results(
+    network: Network, kind: Kind, candidates: Sequence[Candidate], task: QcTask, ctx: Context
+) -> List[QcResult]:
+    """Score each model; of several, one that fails is kept without scores, so that the others' are not lost."""
+    results: List[QcResult] = []
+    first: Optional[SdkError] = None
+    for number, candidate in enumerate(candidates, 1):
+        ctx.log.info("model %d of %d: %s", number, len(candidates), candidate.label)
+        try:
+            results.append(_result_of(network, kind, candidate, task, ctx))
+        except SdkError as error:
+            ctx.log.error("%s cannot be scored: %s", candidate.label, error)
+            first = first or error
+            failed = {item.name: error.message for item in task.items}
+            results.append(QcResult.of(kind, candidate, {}, failed))
+    if first is not None and not any(each.measured for each in results):
+        raise first
+    return results
+
+
+def _result_of(
+    network: Network, kind: Kind, candidate: Candidate, task: QcTask, ctx: Context
+) -> QcResult:
+    if candidate.model is None:
+        raise ValueError("a candidate without a model makes no predictions")
+    network.load(candidate.model)
+    candidate.predictions.mkdir(parents=True, exist_ok=True)
+    previous = _previous(candidate, task)
+    failed = predict_folder(
+        network, task.items, candidate.predictions, ctx, previous=previous, keep_note=True
+    )
+    return _measured(kind, candidate, task.items, failed, ctx)
+
+
+def _previous(candidate: Candidate, task: QcTask) -> Optional[Path]:
+    """Name the folder that the attempt before had for the same predictions."""
+    if task.previous is None:
+        return None
+    return task.previous / candidate.predictions.relative_to(task.output / PREDICTIONS)
+
+
+def _measured(
+    kind: Kind,
+    candidate: Candidate,
+    items: Sequence[Item],
+    failed: Mapping[str, str],
+    ctx: Context,
+) -> QcResult:
+    measured, incomparable = _measure_all(
+        kind, candidate, [item for item in items if item.name not in failed], ctx
+    )
+    return QcResult.of(kind, candidate, measured, dict(failed, **incomparable))
 
 
 def _measure_all(
-    kind: Kind, items: Sequence[Item], predictions: Path, ctx: Context
+    kind: Kind, candidate: Candidate, items: Sequence[Item], ctx: Context
 ) -> Tuple[Dict[str, Any], Dict[str, str]]:
     measured: Dict[str, Any] = {}
     failed: Dict[str, str] = {}
@@ -77,7 +157,7 @@ def _measure_all(
         ctx.raise_if_stopping()
         ctx.progress(done, len(items), "images", "scoring", failed=len(failed))
         try:
-            measured[item.name] = kind.measure(item.read_target(), prediction_of(item, predictions))
+            measured[item.name] = kind.measure(item.read_target(), candidate.read(item))
         except SdkError as error:
             failed[item.name] = error.message
     if not measured:
@@ -91,72 +171,12 @@ def _measure_all(
     return measured, failed
 
 
-def _result(
-    kind: Kind,
-    task: QcTask,
-    model: ModelFolder,
-    measured: Mapping[str, Any],
-    failed: Dict[str, str],
-) -> QcResult:
-    rows = [ImageRow(model.name, name, kind.numbers(each)) for name, each in measured.items()]
-    pooled = kind.numbers(kind.pool(list(measured.values())))
-    facts = {"name": model.name, "weights": model.weights, "network": task.network}
-    undefined = [row.name for row in rows if row.numbers[kind.rank_by] is None]
-    warnings: List[QcWarning] = [
-        *warning_rules.about_failures(list(failed), undefined),
-        *warning_rules.about_training_data(
-            facts_of(task.data.as_record()), facts_of(model.record.get("data") or {})
-        ),
-        *warning_rules.about_amount(len(rows), pooled.get(kind.foreground)),
-        *warning_rules.about_loss(read_history(model.path)),
-    ]
-    return QcResult(kind, [facts], rows, pooled, failed, warnings)
-
-
-def _announce(result: QcResult, ctx: Context) -> None:
-    for warning in result.warnings:
+def _announce(comparison: Comparison, ctx: Context) -> None:
+    for warning in comparison.warnings:
         ctx.warning(warning.code, warning.message)
-    titles = {each.id: each.title for each in result.kind.definitions}
-    for key in result.kind.headline:
-        value = result.pooled[key]
+    best = comparison.best
+    titles = {each.id: each.title for each in best.kind.definitions}
+    for key in best.kind.headline:
+        value = best.pooled[key]
         if value is not None:
             ctx.metric(titles[key], value, 0)
-
-
-def _draw(result: QcResult, task: QcTask, model: ModelFolder, ctx: Context) -> None:
-    """Write panels and report; matplotlib is loaded only here."""
-    from dl4mic_sdk.qc.panels import save_png
-    from dl4mic_sdk.qc.report import ReportParts, write_report
-
-    folder = task.output / PANELS
-    folder.mkdir(exist_ok=True)
-    drawn = []
-    for caption, item in _chosen(result, task.items):
-        ctx.raise_if_stopping()
-        prediction = prediction_of(item, task.output / PREDICTIONS)
-        panel = result.kind.panel(item.read_source(), item.read_target(), prediction)
-        save_png(panel, folder / (item.name + ".png"))
-        drawn.append((caption, panel))
-    parts = ReportParts(result, model.record, task.manifest, drawn, read_history(model.path))
-    write_report(task.output / REPORT_NAME, parts)
-    ctx.artifact(PANELS, "pictures of the worst, the best and other images")
-
-
-def _chosen(result: QcResult, items: Sequence[Item]) -> Iterator[Tuple[str, Item]]:
-    """Choose worst, best, and images spread evenly between them by rank."""
-    ranked = result.ranked()
-    by_name = {item.name: item for item in items}
-    last = len(ranked) - 1
-    count = min(MOST_PANELS, len(ranked))
-    places = sorted({round(step * last / max(1, count - 1)) for step in range(count)})
-    order = places if last < 1 else [places[0], places[-1], *places[1:-1]]
-    for place in order:
-        yield _caption(place, last, ranked[place], result.kind), by_name[ranked[place].name]
-
-
-def _caption(place: int, last: int, row: ImageRow, kind: Kind) -> str:
-    rank = next(each for each in kind.definitions if each.id == kind.rank_by)
-    value = row.numbers[kind.rank_by] or 0.0
-    which = {0: "Worst image", last: "Best image"} if last else {0: "The image"}
-    said = which.get(place, "Rank {} of {} from the worst".format(place + 1, last + 1))
-    return "{}: {} ({} {:.3f})".format(said, row.name, rank.title, value)

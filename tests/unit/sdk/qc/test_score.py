@@ -34,7 +34,7 @@ class Bands(Network):
         raise AssertionError("not in quality control")
 
     def load(self, model: Any) -> None:
-        raise AssertionError("the worker has loaded the model")
+        self.model = model
 
     def predict_image(self, image: Image) -> Prediction:
         if image.name.startswith("bad"):
@@ -107,7 +107,11 @@ def codes(found: Dict[str, Any]) -> List[str]:
 def test_perfect_model(ctx: Context, tmp_path: Path) -> None:
     found = run(ctx, [write_pair(tmp_path, "a{}".format(i)) for i in range(5)])
     assert found["task"] == "instance segmentation"
-    assert found["models"] == [{"name": "bands:2", "weights": "best", "network": "bands"}]
+    model = found["models"][0]
+    named = {key: model[key] for key in ("name", "weights", "network", "label", "rank")}
+    assert named == dict(name="bands:2", weights="best", network="bands", label="bands:2", rank=1)
+    assert model["pooled"] == found["pooled"] and model["against_best"] is None
+    assert found["comparison"] is None
     assert found["pooled"][F1] == found["mean"][F1] == 1.0
     assert found["pooled"]["instance.n_true/1"] == 25
     assert codes(found) == ["MODEL_UNDERFITTED"]
