@@ -12,6 +12,7 @@ from typing import Any, Callable, List, Optional
 from dl4mic_sdk.device import Device
 from dl4mic_sdk.errors import SdkError, Stopped
 from dl4mic_sdk.events import EventWriter
+from dl4mic_sdk.trial import Trial
 
 CHECKPOINTS_KEPT = 2
 """The newest, and the one before it in case the newest was being read when the disk failed."""
@@ -34,6 +35,8 @@ class Context:
         Goes to the job's log.
     dry_run
         Only a few steps shall be tried, and no model is made. `dl4mic_sdk.training.train` sees to it.
+    trial
+        What it found when it tried them.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Context:
         self.artifacts = attempt_folder / "artifacts"
         self.device = device
         self.dry_run = False
+        self.trial: Optional[Trial] = None
         self.log = logging.getLogger("dl4mic.network")
         self._events = events
         self._stop = threading.Event()

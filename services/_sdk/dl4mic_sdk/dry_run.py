@@ -6,7 +6,9 @@ It leaves `dry-run.json` for programs, `report.pdf` for people, and `examples.pn
 
 from __future__ import annotations
 
+import resource
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional
@@ -21,7 +23,7 @@ from dl4mic_sdk.task import TrainTask
 from dl4mic_sdk.training import SECONDS_BETWEEN_CHECKPOINTS
 from dl4mic_sdk.training_facts import Fact, TrainingFacts, duration
 from dl4mic_sdk.training_pages import examples_panel, write_trial_pages
-from dl4mic_sdk.trial import ERROR, Trial, TrialDone
+from dl4mic_sdk.trial import ERROR, Trial
 
 JSON_NAME = "dry-run.json"
 PDF_NAME = "report.pdf"
@@ -40,15 +42,22 @@ class Estimate:
         What was tried.
     setup_seconds
         Before the first step: the network is built, its images are looked at.
+    finishing_seconds
+        After the last one, e.g. thresholds are chosen.
+    memory_bytes
+        The most main memory that the process has held.
     """
 
     trial: Trial
     setup_seconds: float
+    finishing_seconds: float
+    memory_bytes: int
 
     @property
     def seconds(self) -> float:
-        """Of the training, to the end of its last epoch."""
-        return self.trial.estimate(self.setup_seconds, SECONDS_BETWEEN_CHECKPOINTS)
+        """Of the whole training."""
+        other = self.setup_seconds + self.finishing_seconds
+        return self.trial.estimate(other, SECONDS_BETWEEN_CHECKPOINTS)
 
     def as_plain(self) -> Dict[str, Any]:
         """Return the parts of `dry-run.json` that were measured or follow from it."""
@@ -70,12 +79,13 @@ class Estimate:
                 "validation_seconds": trial.validation_seconds,
                 "saving_seconds": trial.saving_seconds,
                 "checkpoint_seconds": trial.checkpoint_seconds,
+                "finishing_seconds": self.finishing_seconds,
             },
             "estimate": {
                 "seconds": self.seconds,
                 "shortest_seconds": self.seconds / (1 + ERROR),
                 "longest_seconds": self.seconds * (1 + ERROR),
-                "memory_bytes": trial.memory_bytes,
+                "memory_bytes": self.memory_bytes,
                 "device_memory_bytes": trial.device_memory_bytes,
             },
         }
@@ -93,7 +103,7 @@ class Estimate:
             ("Time", "{} ({} to {})".format(*map(duration, (self.seconds, low, high)))),
             ("One step", "{:.3g} s, over {} steps".format(trial.seconds_per_step, trial.steps)),
             ("One validation", "{:.3g} s".format(trial.validation_seconds)),
-            ("Main memory", _gigabytes(trial.memory_bytes)),
+            ("Main memory", _gigabytes(self.memory_bytes)),
             ("GPU memory", _gigabytes(trial.device_memory_bytes)),
         ]
 
@@ -127,11 +137,18 @@ def try_training(
 
 def _try(task: TrainTask, network: Network, ctx: Context) -> Estimate:
     started = time.monotonic()
-    try:
-        network.train(task, ctx)
-    except TrialDone as done:
-        return Estimate(done.trial, done.trial.begun - started)
-    raise own_loop()
+    network.train(task, ctx)
+    trial = ctx.trial
+    if trial is None:
+        raise own_loop()
+    finishing = time.monotonic() - trial.ended
+    return Estimate(trial, trial.begun - started, finishing, peak_memory_bytes())
+
+
+def peak_memory_bytes() -> int:
+    """Return the most main memory that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10
 
 
 def _draw_examples(ctx: Context) -> str:

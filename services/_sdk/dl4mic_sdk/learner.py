@@ -134,3 +134,19 @@ class Schedule:
     def steps(self) -> int:
         """Number of steps in all."""
         return self.epochs * self.steps_per_epoch
+
+
+def weights_path(folder: Path, which: str, suffix: str) -> Path:
+    """Return the path of kept weights in a model folder.
+
+    Parameters
+    ----------
+    folder
+        Model folder.
+    which
+        ``"best"``, ``"last"`` or the number of a kept epoch.
+    suffix
+        The network's ending of weight files.
+    """
+    name = "epoch_{:05d}".format(int(which)) if which.isdigit() else which
+    return folder / "weights_{}{}".format(name, suffix)

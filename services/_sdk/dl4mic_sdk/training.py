@@ -18,10 +18,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.errors import SdkError
-from dl4mic_sdk.learner import Learner, Schedule
+from dl4mic_sdk.learner import Learner, Schedule, weights_path
 from dl4mic_sdk.prefetch import Prefetch
+from dl4mic_sdk.rehearsal import try_out
 from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_examples, read_examples
-from dl4mic_sdk.trial import TrialDone, try_out
 
 __all__ = [
     "HISTORY_NAME",
@@ -85,7 +85,7 @@ def train(learner: Learner[Any], schedule: Schedule, folder: Path, ctx: Context)
     Returns
     -------
     sequence of dict
-        One row of metrics an epoch.
+        One row of metrics an epoch; none in a dry run, which takes a few steps only.
 
     Raises
     ------
@@ -93,12 +93,11 @@ def train(learner: Learner[Any], schedule: Schedule, folder: Path, ctx: Context)
         The loss is no longer a number, or `best_by` names no recorded metric.
     dl4mic_sdk.errors.Stopped
         The worker was asked to stop; a checkpoint was written.
-    dl4mic_sdk.trial.TrialDone
-        This is a dry run, and enough steps were tried.
     """
     _note_examples(learner, ctx)
     if ctx.dry_run:
-        raise TrialDone(try_out(learner, schedule, folder, ctx))
+        ctx.trial = try_out(learner, schedule, folder, ctx)
+        return []
     loop = _Loop(learner, schedule, folder, ctx)
     loop.resume()
     start = loop.progress.epoch * schedule.steps_per_epoch + loop.progress.step
@@ -107,22 +106,6 @@ def train(learner: Learner[Any], schedule: Schedule, folder: Path, ctx: Context)
             loop.run_epoch(batches)
     loop.save("last")
     return loop.progress.rows
-
-
-def weights_path(folder: Path, which: str, suffix: str) -> Path:
-    """Return the path of kept weights in a model folder.
-
-    Parameters
-    ----------
-    folder
-        Model folder.
-    which
-        ``"best"``, ``"last"`` or the number of a kept epoch.
-    suffix
-        The network's ending of weight files.
-    """
-    name = "epoch_{:05d}".format(int(which)) if which.isdigit() else which
-    return folder / "weights_{}{}".format(name, suffix)
 
 
 def read_history(folder: Path) -> List[Row]:
