@@ -34,6 +34,7 @@ from dl4mic_orchestrator.backends.nvml import find_gpus
 from dl4mic_orchestrator.briefing import ARTIFACTS, Briefing
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.data_check import DataCheck
+from dl4mic_orchestrator.dial import Dialler
 from dl4mic_orchestrator.environments import Environments
 from dl4mic_orchestrator.follow import Patience
 from dl4mic_orchestrator.metrics import Callers, Metrics

@@ -6,25 +6,35 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import grpc
 
+from dl4mic.check import Request
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent
 from dl4mic_orchestrator.backends.base import (
     Backend,
     LaunchSpec,
+    Progress,
     ServiceSpec,
     State,
     UnavailableError,
 )
 from dl4mic_orchestrator.briefing import Briefing, BriefingError
 from dl4mic_orchestrator.catalog import Catalog, UnknownNetworkError
-from dl4mic_orchestrator.data_check import DataCheck
-from dl4mic_orchestrator.dial import NotServingError, await_serving, dial
-from dl4mic_orchestrator.follow import Follower, Outcome, Patience, StoppedError
+from dl4mic_orchestrator.dial import NotServingError
+from dl4mic_orchestrator.follow import (
+    EVENTS_FILE,
+    Followed,
+    Follower,
+    Outcome,
+    Patience,
+    StoppedError,
+)
 from dl4mic_orchestrator.interruption import Interrupted, Interruption
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
 from dl4mic_orchestrator.settle import Settlement
@@ -42,6 +52,32 @@ def service_spec(catalog: Catalog, network: str) -> ServiceSpec:
     return ServiceSpec(service.name, service.folder, service.python_versions)
 
 
+class Called(Followed, Protocol):
+    """The calls of an instance."""
+
+    def assign(self, request: Request) -> None:
+        """Give the instance its job; giving it again does nothing."""
+
+
+class Dialler(Protocol):
+    """Reaches instances."""
+
+    def await_serving(
+        self, address: str, give_up: Callable[[], bool], timeout_seconds: float
+    ) -> None:
+        """Wait until an instance answers; raise `NotServingError` when it does not."""
+
+    def dial(self, address: str) -> AbstractContextManager[Called]:
+        """Call an instance for a while."""
+
+
+class DataCheck(Protocol):
+    """Checks the pixels of a job."""
+
+    def run(self, attempt_folder: Path, progress: Progress) -> JobError | None:
+        """Say what is wrong with the data of the attempt's request.json; None when nothing is."""
+
+
 class Meter(Protocol):
     """Counts, for the metrics."""
 
@@ -50,6 +86,9 @@ class Meter(Protocol):
 
     def freed(self, instance: Instance, job: JobMessage) -> None:
         """Take an instance that has given its place back."""
+
+    def silent(self, job_id: str) -> None:
+        """Take note that no more signs of life are to be expected of a job."""
 
 
 class _Reporter:
@@ -85,6 +124,7 @@ class Attempts:
     catalog: Catalog
     briefing: Briefing
     data_check: DataCheck
+    dialler: Dialler
     settlement: Settlement
     patience: Patience
     start_seconds: float
@@ -104,35 +144,63 @@ class Attempts:
     def run(self, job_id: str, grant: Grant, interruption: Interruption) -> None:
         """Run the present attempt of a job on an instance of its own."""
         job = self.store.jobs.message(job_id)
-        instance = Instance(
-            id=f"{job_id}-{job.attempt}",
-            service=self.catalog.service(job.network).name,
-            network=job.network,
-            state=InstanceState.LAUNCHING,
-            grant=grant,
-            job_id=job_id,
-            attempt=job.attempt,
-            project=job.project,
-            create_time=time.time(),
-        )
+        instance = self._instance(job, grant)
         self.store.instances.add(instance)
         self.store.jobs.change_state(
             job_id, job.attempt, JobState.STARTING, waiting_reason="starting the service"
         )
-        outcome: list[Outcome] = []
-        error = self._guard(lambda: outcome.append(self._launch(job, instance, interruption)))
-        self._finish(
-            job, instance, outcome[0] if outcome else Outcome(JobState.FAILED, error), interruption
+        self._see_through(
+            job, instance, interruption, lambda: self._launch(job, instance, interruption)
         )
 
-    def adopt(self, job_id: str, instance: Instance | None, interruption: Interruption) -> None:
-        """Go on with an attempt that an orchestrator before this one had under way."""
+    def resume(self, job_id: str, instance: Instance | None, interruption: Interruption) -> None:
+        """Go on with an attempt that nobody looks after, or put it back if its service was never started."""
         job = self.store.jobs.message(job_id)
-        outcome: list[Outcome] = []
-        error = self._guard(lambda: outcome.append(self._take_up(job, instance, interruption)))
-        self._finish(
-            job, instance, outcome[0] if outcome else Outcome(JobState.FAILED, error), interruption
+        if self._has_begun(job, instance):
+            self._see_through(
+                job, instance, interruption, lambda: self._take_up(job, instance, interruption)
+            )
+            return
+        if instance is not None:
+            self.store.instances.remove(instance.id)
+        self.store.jobs.change_state(
+            job_id, job.attempt, JobState.PENDING, waiting_reason="starting the service anew"
         )
+
+    def _instance(self, job: JobMessage, grant: Grant) -> Instance:
+        try:
+            service = self.catalog.service(job.network).name
+        except UnknownNetworkError:
+            service = ""  # what follows says so
+        return Instance(
+            id=f"{job.id}-{job.attempt}",
+            service=service,
+            network=job.network,
+            state=InstanceState.LAUNCHING,
+            grant=grant,
+            job_id=job.id,
+            attempt=job.attempt,
+            project=job.project,
+            create_time=time.time(),
+        )
+
+    def _has_begun(self, job: JobMessage, instance: Instance | None) -> bool:
+        """Say whether a service may have been started: a backend saves its state before it starts one."""
+        folder = self.briefing.attempt_folder(job.id, job.attempt)
+        saved = instance is not None and bool(instance.backend_state)
+        return saved or job.state == JobMessage.RUNNING or (folder / EVENTS_FILE).exists()
+
+    def _see_through(
+        self,
+        job: JobMessage,
+        instance: Instance | None,
+        interruption: Interruption,
+        work: Callable[[], Outcome],
+    ) -> None:
+        outcome: list[Outcome] = []
+        error = self._guard(lambda: outcome.append(work()))
+        given = outcome[0] if outcome else Outcome(JobState.FAILED, error)
+        self._finish(job, instance, given, interruption)
 
     def _prepare(self, job: JobMessage, interruption: Interruption) -> JobError | None:
         reporter = _Reporter(self.store, job, interruption)
@@ -165,16 +233,16 @@ class Attempts:
         def is_alive() -> bool:
             return self.backend.probe([state])[0].alive
 
-        await_serving(
+        self.dialler.await_serving(
             probe.address,
             lambda: interruption.cause is not None or not is_alive(),
             self.start_seconds,
         )
         interruption.check()
-        with dial(probe.address) as called:
+        with self.dialler.dial(probe.address) as called:
             called.assign(self.briefing.request(job, instance.grant))
-        self.store.instances.change_state(instance.id, InstanceState.BUSY)
-        outcome = self._follower(job).follow(probe.address, is_alive, interruption, self.patience)
+            self.store.instances.change_state(instance.id, InstanceState.BUSY)
+            outcome = self._follower(job).follow(called, is_alive, interruption, self.patience)
         return outcome or _lost(node_lost=False)
 
     def _take_up(
@@ -182,11 +250,11 @@ class Attempts:
     ) -> Outcome:
         if instance is not None and instance.backend_state:
             probe = self.backend.probe([instance.backend_state])[0]
-            if probe.alive:
-                log.info("the running job is adopted")
-                return self._assign_and_follow(job, instance, instance.backend_state, interruption)
-            return self._follower(job).read_rest() or _lost(probe.node_lost)
-        return self._follower(job).read_rest() or _lost(node_lost=False)
+            if not probe.alive:
+                return _lost(probe.node_lost)
+            log.info("the running job is taken up")
+            return self._assign_and_follow(job, instance, instance.backend_state, interruption)
+        return _lost(node_lost=False)
 
     def _finish(
         self,
@@ -195,11 +263,13 @@ class Attempts:
         outcome: Outcome,
         interruption: Interruption,
     ) -> None:
-        """Free the place, with no process left on it, then settle the attempt."""
+        """Free the place, with no process left on it, hear what was said last, then settle the attempt."""
         if instance is not None:
             self._end_instance(instance)
             self.meter.freed(instance, self.store.jobs.message(job.id))
-        self.settlement.settle(job.id, job.attempt, outcome, interruption.cause)
+        told = self._follower(job).read_rest()
+        self.meter.silent(job.id)
+        self.settlement.settle(job.id, job.attempt, _weigh(outcome, told), interruption.cause)
 
     def _end_instance(self, instance: Instance) -> None:
         state = {row.id: row.backend_state for row in self.store.instances.all()}.get(instance.id)
@@ -251,6 +321,17 @@ class Attempts:
             return JobError(
                 code=JobError.INTERNAL, message=f"{type(error).__name__}: {error}", hint=_SEE_LOG
             )
+
+
+def _weigh(outcome: Outcome, told: Outcome | None) -> Outcome:
+    """Choose between how an attempt seemed to end and what it said itself, which is truer.
+
+    What an instance says that had to be killed only echoes the kill, unless it is success.
+    """
+    killed = outcome.error is not None and outcome.error.code == JobError.UNRESPONSIVE
+    if told is None or (killed and told.state is not JobState.SUCCEEDED):
+        return outcome
+    return told
 
 
 _SEE_LOG = "This is a defect; the orchestrator's log has the details."

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import logging
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import grpc
@@ -13,11 +16,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dl4mic.check import Request
 from dl4mic.server import channel_target, socket_path
+from dl4mic.v1.job_pb2 import CancelJobRequest, JobEvent, WatchJobRequest
 from dl4mic.v1.job_pb2_grpc import JobServiceStub
 from dl4mic.v1.network_pb2_grpc import NetworkServiceStub
 from dl4mic.v1.request_pb2 import ImportModelRequest, PredictRequest, QcRequest, TrainRequest
 
 CALL_SECONDS = 30.0
+_LOOK_SECONDS = 0.5
+_LARGEST_BATCH = 500
 _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.1
 _OPTIONS = (
@@ -28,6 +34,8 @@ _OPTIONS = (
     # Each instance has a channel of its own.
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+log = logging.getLogger(__name__)
 
 
 class NotServingError(Exception):
@@ -54,6 +62,33 @@ class Dial:
             self.networks.ImportModel(request, timeout=CALL_SECONDS)
         else:
             self.networks.ExportModel(request, timeout=CALL_SECONDS)
+
+    @contextmanager
+    def watch(self, job_id: str, after: int) -> Iterator[Iterator[list[JobEvent]]]:
+        """Open a stream of a job's events.
+
+        Yields
+        ------
+        iterator
+            Of batches: all that has come, so that a burst of events becomes one transaction; an empty one after each
+            half second of silence. It ends with the stream, however that ended.
+        """
+        items: queue.SimpleQueue[JobEvent | None] = queue.SimpleQueue()
+        stream = self.jobs.WatchJob(WatchJobRequest(job_id=job_id, after_sequence=after))
+        threading.Thread(
+            target=_read_stream, args=(stream, items), name=f"watch-{job_id}", daemon=True
+        ).start()
+        try:
+            yield _batches(items)
+        finally:
+            stream.cancel()  # type: ignore[no-untyped-call]
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for the end of a job; an instance that is gone or hangs does not take it."""
+        try:
+            self.jobs.CancelJob(CancelJobRequest(job_id=job_id), timeout=CALL_SECONDS)
+        except (grpc.RpcError, ValueError) as error:
+            log.info("the instance did not take the cancelling: %s", error)
 
     def is_serving(self) -> bool:
         """Ask for health once."""
@@ -113,3 +148,50 @@ def await_serving(address: str, give_up: Callable[[], bool], timeout_seconds: fl
                 )
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _read_stream(stream: Iterator[JobEvent], items: queue.SimpleQueue[JobEvent | None]) -> None:
+    try:
+        for event in stream:
+            items.put(event)
+    except grpc.RpcError as error:
+        # Why it broke shows in what the instance and its folder say next.
+        log.debug("a stream of events broke: %s", error)
+    finally:
+        items.put(None)
+
+
+def _batches(items: queue.SimpleQueue[JobEvent | None]) -> Iterator[list[JobEvent]]:
+    ended = False
+    while not ended:
+        batch, ended = _take(items)
+        yield batch
+
+
+def _take(items: queue.SimpleQueue[JobEvent | None]) -> tuple[list[JobEvent], bool]:
+    """Take all that is there, and say whether the stream has ended; wait a little for the first."""
+    batch: list[JobEvent] = []
+    try:
+        item = items.get(timeout=_LOOK_SECONDS)
+        while item is not None:
+            batch.append(item)
+            if len(batch) == _LARGEST_BATCH:
+                return batch, False
+            item = items.get_nowait()
+        return batch, True
+    except queue.Empty:
+        return batch, False
+
+
+class Dialler:
+    """Reaches instances by the contract."""
+
+    def await_serving(
+        self, address: str, give_up: Callable[[], bool], timeout_seconds: float
+    ) -> None:
+        """Wait until an instance answers; see `await_serving`."""
+        await_serving(address, give_up, timeout_seconds)
+
+    def dial(self, address: str) -> AbstractContextManager[Dial]:
+        """Open a channel to an instance for a while."""
+        return dial(address)

@@ -5,25 +5,23 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-import grpc
 from google.protobuf.json_format import ParseDict, ParseError
 
-from dl4mic.v1.job_pb2 import CancelJobRequest, Job, JobError, JobEvent, WatchJobRequest
-from dl4mic_orchestrator.dial import CALL_SECONDS, Dial, dial
+from dl4mic.fold import ENDED
+from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
 from dl4mic_orchestrator.interruption import Interruption
 from dl4mic_orchestrator.records import JobState
 from dl4mic_orchestrator.store.jobs import JobStore
 
 EVENTS_FILE = "events.jsonl"
-_LOOK_SECONDS = 0.5
-_LARGEST_BATCH = 500
+_AGAIN_SECONDS = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +46,14 @@ class Patience:
     cancel_seconds: float
 
 
-class _StreamEnd:
-    """Marks in the queue that a stream has ended."""
+class Followed(Protocol):
+    """The calls of an instance by which its job is followed."""
 
+    def watch(self, job_id: str, after: int) -> AbstractContextManager[Iterator[list[JobEvent]]]:
+        """Open a stream of a job's events: batches as they come, and empty ones while it is silent."""
 
-_Item = JobEvent | _StreamEnd
+    def cancel(self, job_id: str) -> None:
+        """Ask for the end of a job."""
 
 
 class Follower:
@@ -80,10 +81,12 @@ class Follower:
         self._folder = folder
         self._observe = observe
         self._outcome: Outcome | None = None
+        self._last_sign = time.monotonic()
+        self._asked: float | None = None
 
     def follow(
         self,
-        address: str,
+        instance: Followed,
         is_alive: Callable[[], bool],
         interruption: Interruption,
         patience: Patience,
@@ -100,10 +103,10 @@ class Follower:
         StoppedError
             Patience is over.
         """
-        with dial(address) as instance:
-            interruption.call(lambda: self._cancel(instance))
-            while self._outcome is None and is_alive():
-                self._follow_stream(instance, interruption, patience)
+        self._last_sign = time.monotonic()
+        interruption.call(lambda: instance.cancel(self._job_id))
+        while self._outcome is None and is_alive():
+            self._follow_stream(instance, interruption, patience)
         return self._outcome or self.read_rest()
 
     def read_rest(self) -> Outcome | None:
@@ -112,36 +115,51 @@ class Follower:
         return self._outcome
 
     def _follow_stream(
-        self, instance: Dial, interruption: Interruption, patience: Patience
+        self, instance: Followed, interruption: Interruption, patience: Patience
     ) -> None:
-        items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        """Follow one stream to its end; a stream that always breaks is no sign of life."""
         after = self._jobs.source_sequence(self._job_id, self._attempt)
-        stream = instance.jobs.WatchJob(WatchJobRequest(job_id=self._job_id, after_sequence=after))
-        threading.Thread(
-            target=_read_stream, args=(stream, items), name=f"watch-{self._job_id}", daemon=True
-        ).start()
-        last_sign = time.monotonic()
-        asked = None
-        try:
-            while True:
-                batch, ended = _take(items)
-                self._copy(batch)
-                now = time.monotonic()
-                last_sign = now if batch else last_sign
-                asked = asked or (now if interruption.cause else None)
-                if ended or self._outcome is not None:
+        with instance.watch(self._job_id, after) as batches:
+            for batch in batches:
+                if self._misses(batch):
+                    self.read_rest()
+                if self._copy(batch):
+                    self._last_sign = time.monotonic()
+                if self._outcome is not None:
                     return
-                _check_patience(now, last_sign, asked, patience)
-        finally:
-            stream.cancel()  # type: ignore[no-untyped-call]
+                self._check_patience(interruption, patience)
+        time.sleep(_AGAIN_SECONDS)
+        self._check_patience(interruption, patience)
 
-    def _copy(self, events: list[JobEvent]) -> None:
-        """Copy what is news; the end of the attempt is kept back, for it is not yet the end of the job."""
+    def _check_patience(self, interruption: Interruption, patience: Patience) -> None:
+        now = time.monotonic()
+        if now - self._last_sign > patience.heartbeat_seconds:
+            raise StoppedError(f"no sign of life for {patience.heartbeat_seconds:g} s")
+        if interruption.cause is None:
+            return
+        self._asked = self._asked or now
+        if now - self._asked > patience.cancel_seconds:
+            raise StoppedError(f"it did not end within {patience.cancel_seconds:g} s")
+
+    def _misses(self, batch: list[JobEvent]) -> bool:
+        """Say whether a stream has left something out; the file has it."""
+        if not batch:
+            return False
+        after = self._jobs.source_sequence(self._job_id, self._attempt)
+        numbers = sorted({after, *(event.sequence for event in batch if event.sequence > after)})
+        return numbers != list(range(after, after + len(numbers)))
+
+    def _copy(self, events: list[JobEvent]) -> bool:
+        """Copy what is news, and say whether any was.
+
+        The end of the attempt is kept back: it is not yet the end of the job. What comes behind it counts no more.
+        """
         after = self._jobs.source_sequence(self._job_id, self._attempt) if events else 0
         news = []
-        for event in events:
-            if event.attempt != self._attempt or event.sequence <= after:
+        for event in sorted(events, key=lambda event: event.sequence):
+            if event.attempt != self._attempt or event.sequence <= after or self._outcome:
                 continue
+            after = event.sequence
             if event.HasField("state") and event.state.state != Job.RUNNING:
                 self._note_end(event)
             else:
@@ -150,53 +168,12 @@ class Follower:
             self._jobs.copy(self._job_id, self._attempt, news)
         for event in news:
             self._observe(event)
+        return bool(news)
 
     def _note_end(self, event: JobEvent) -> None:
-        state = JobState(event.state.state)
-        if state.ended:
-            self._outcome = Outcome(
-                state, event.state.error if event.state.HasField("error") else None
-            )
-
-    def _cancel(self, instance: Dial) -> None:
-        try:
-            instance.jobs.CancelJob(CancelJobRequest(job_id=self._job_id), timeout=CALL_SECONDS)
-        except (grpc.RpcError, ValueError) as error:
-            # It is gone, or hangs: the follower's patience deals with both.
-            log.info("the instance did not take the cancelling: %s", error)
-
-
-def _check_patience(now: float, last_sign: float, asked: float | None, patience: Patience) -> None:
-    if now - last_sign > patience.heartbeat_seconds:
-        raise StoppedError(f"no sign of life for {patience.heartbeat_seconds:g} s")
-    if asked is not None and now - asked > patience.cancel_seconds:
-        raise StoppedError(f"it did not end within {patience.cancel_seconds:g} s")
-
-
-def _read_stream(stream: Iterator[JobEvent], items: queue.SimpleQueue[_Item]) -> None:
-    try:
-        for event in stream:
-            items.put(event)
-    except grpc.RpcError:
-        # Why it broke shows in what the instance and its folder say next.
-        time.sleep(_LOOK_SECONDS / 10)
-    finally:
-        items.put(_StreamEnd())
-
-
-def _take(items: queue.SimpleQueue[_Item]) -> tuple[list[JobEvent], bool]:
-    """Take all that is there, so that a burst of events becomes one transaction; wait a little for the first."""
-    batch: list[JobEvent] = []
-    try:
-        item = items.get(timeout=_LOOK_SECONDS)
-        while isinstance(item, JobEvent):
-            batch.append(item)
-            if len(batch) == _LARGEST_BATCH:
-                return batch, False
-            item = items.get_nowait()
-        return batch, True
-    except queue.Empty:
-        return batch, False
+        if event.state.state in ENDED:
+            error = event.state.error if event.state.HasField("error") else None
+            self._outcome = Outcome(JobState(event.state.state), error)
 
 
 def _read_events(path: Path) -> Iterator[JobEvent]:

@@ -78,8 +78,11 @@ class Metrics:
         if job.HasField("start_time"):
             started = job.start_time.ToNanoseconds() / 1e9 - instance.create_time
             self._start_up.labels(instance.network).observe(max(started, 0.0))
-        self._signs.pop(instance.job_id, None)
-        self._checkpoints.pop(instance.job_id, None)
+
+    def silent(self, job_id: str) -> None:
+        """Expect no more signs of life of a job."""
+        self._signs.pop(job_id, None)
+        self._checkpoints.pop(job_id, None)
 
     def failed(self, network: str, error: JobError) -> None:
         """Count an attempt that failed."""

@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
+from dl4mic.retry import LONGEST_PAUSE
+from dl4mic_orchestrator.placement import (
+    Free,
+    Shares,
+    count,
+    helps,
+    request_of,
+    used_places,
+    why_never,
+)
 from dl4mic_orchestrator.records import (
+    Allowance,
     Capacity,
-    Device,
     GpuUse,
     Grant,
     Instance,
@@ -20,6 +31,9 @@ from dl4mic_orchestrator.records import (
     Needs,
     WarmKey,
 )
+
+_AHEAD_SAID = 10
+"""Up to here a job's reason counts those that go first; were it exact, each launch would change all who wait."""
 
 
 class Cause(Enum):
@@ -43,6 +57,20 @@ class Launch:
 
     job_id: str
     grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Take up a job that nobody works for any more: its thread broke off, or the orchestrator before this one died."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """End an instance that works for no attempt of an open job."""
+
+    instance_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +99,14 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Leave the job where it is, for this reason; `jobs_ahead` are those that go first."""
+    """Leave the job where it is, for this reason, or for the one that it says already; `jobs_ahead` go first."""
 
     job_id: str
-    reason: str
+    reason: str = ""
     jobs_ahead: int = 0
 
 
-Decision = Prepare | Launch | LaunchWarm | StopWarm | End | Wait
+Decision = Prepare | Launch | Resume | Discard | LaunchWarm | StopWarm | End | Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +135,21 @@ class Limits:
         Data checks and environments made at once.
     warm_idle_seconds
         How long a warm instance is kept without images.
+    projects
+        What each project may use; ``*`` stands for those that are not named.
     """
 
     preparing: int = 2
     warm_idle_seconds: float = 300.0
+    projects: Mapping[str, Allowance] = field(default_factory=dict)
+
+    def of_project(self, name: str) -> Allowance:
+        """Tell what a project may use."""
+        return self.projects.get(name) or self.projects.get(EVERY_PROJECT) or Allowance()
+
+
+EVERY_PROJECT = "*"
+"""Stands for the projects that have no limits of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +166,8 @@ class Snapshot:
         State of each ended job that an open one depends on; one that is missing was deleted.
     active
         Ids of the jobs that a thread works for.
+    served
+        By project, when it was last given a place, in seconds since 1970; a project that is missing never was.
     needs
         By network.
     """
@@ -136,6 +177,7 @@ class Snapshot:
     jobs: Sequence[Job] = ()
     ended: Mapping[str, JobState] = field(default_factory=dict)
     active: frozenset[str] = frozenset()
+    served: Mapping[str, float] = field(default_factory=dict)
     instances: Sequence[Instance] = ()
     idle: Sequence[Idle] = ()
     wishes: Sequence[WarmWish] = ()
@@ -152,13 +194,13 @@ def plan(snapshot: Snapshot) -> list[Decision]:
         In the order in which to do it. A decision that needs a place is made only when the place is free: what makes
         it free (`StopWarm`) comes first, and the launch with a later snapshot.
     """
-    ends = list(_ends(snapshot))
-    ending = {end.job_id for end in ends}
-    open_jobs = [
-        job for job in snapshot.jobs if job.id not in ending and job.id not in snapshot.active
-    ]
-    dormant, ready = _part(open_jobs, snapshot)
+    resumed = _resumed(snapshot)
+    ends = list(_ends(snapshot, resumed))
+    settled = resumed | snapshot.active | {end.job_id for end in ends}
+    dormant, ready = _part((job for job in snapshot.jobs if job.id not in settled), snapshot)
     return [
+        *map(Resume, sorted(resumed)),
+        *_discarded(snapshot),
         *ends,
         *_expired(snapshot),
         *dormant,
@@ -176,9 +218,33 @@ def next_wake(snapshot: Snapshot) -> float | None:
     return min((moment for moment in moments if moment > snapshot.now), default=None)
 
 
-def _ends(snapshot: Snapshot) -> Iterator[End]:
+def _resumed(snapshot: Snapshot) -> set[str]:
+    """Find the jobs that are under way, or hold a place, with nobody who looks after them.
+
+    Even one that shall end is resumed first: its processes must be gone before it can be said to have ended.
+    """
+    held = {(instance.job_id, instance.attempt) for instance in snapshot.instances}
+    return {
+        job.id
+        for job in snapshot.jobs
+        if job.id not in snapshot.active
+        and (job.state is not JobState.PENDING or (job.id, job.attempt) in held)
+    }
+
+
+def _discarded(snapshot: Snapshot) -> Iterator[Discard]:
+    attempts = {(job.id, job.attempt) for job in snapshot.jobs}
+    for instance in snapshot.instances:
+        stray = instance.job_id and (instance.job_id, instance.attempt) not in attempts
+        if stray and instance.job_id not in snapshot.active:
+            yield Discard(instance.id)
+
+
+def _ends(snapshot: Snapshot, resumed: set[str]) -> Iterator[End]:
     open_ids = {job.id for job in snapshot.jobs}
     for job in snapshot.jobs:
+        if job.id in resumed:
+            continue
         if job.cancel_requested:
             yield End(job.id, Cause.CANCELLED)
         elif job.deadline_time is not None and job.deadline_time <= snapshot.now:
@@ -211,36 +277,49 @@ def _part(jobs: Iterable[Job], snapshot: Snapshot) -> tuple[list[Wait], list[Job
         unfinished = [other for other in job.depends_on if other in open_ids]
         if unfinished:
             dormant.append(Wait(job.id, f"waits for the result of job {', '.join(unfinished)}"))
-        elif job.retry_time is not None and job.retry_time > snapshot.now:
-            dormant.append(Wait(job.id, job.waiting_reason))
+        elif _pauses(job, snapshot.now):
+            dormant.append(Wait(job.id))
         else:
             ready.append(job)
     return dormant, _in_turn(ready, snapshot)
 
 
-def _in_turn(jobs: Sequence[Job], snapshot: Snapshot) -> list[Job]:
-    """Order by priority, then by what the project uses already, then by age.
+def _pauses(job: Job, now: float) -> bool:
+    """Say whether the next attempt must wait still; no pause is so long that the clock was not set back meanwhile."""
+    return job.retry_time is not None and 0 < job.retry_time - now <= LONGEST_PAUSE.total_seconds()
+
+
+def _in_turn(jobs: Iterable[Job], snapshot: Snapshot) -> list[Job]:
+    """Order by priority, then by what the project uses now, then by how long ago it had its turn, then by age.
 
     Each job that is placed in the order counts as used by its project, so that projects take turns.
     """
-    used: Counter[str] = Counter(
-        instance.project for instance in snapshot.instances if instance.job_id
-    )
-    queues: dict[tuple[int, str], list[Job]] = {}
+    used = used_places(snapshot.instances)
+    levels: dict[int, dict[str, deque[Job]]] = {}
     for job in sorted(jobs, key=lambda job: job.order):
-        queues.setdefault((-job.priority, job.project), []).append(job)
+        levels.setdefault(-job.priority, {}).setdefault(job.project, deque()).append(job)
     turn: list[Job] = []
-    while queues:
-        key = min(queues, key=lambda key: (key[0], used[key[1]], queues[key][0].order))
-        turn.append(queues[key].pop(0))
-        used[key[1]] += 1
-        if not queues[key]:
-            del queues[key]
+    for _, queues in sorted(levels.items()):
+        heap = [
+            (used[project], snapshot.served.get(project, 0.0), queue[0].order, project)
+            for project, queue in queues.items()
+        ]
+        heapq.heapify(heap)
+        while heap:
+            project = heap[0][-1]
+            turn.append(queues[project].popleft())
+            used[project] += 1
+            if queues[project]:
+                following = queues[project][0].order
+                heapq.heapreplace(heap, (used[project], snapshot.now, following, project))
+            else:
+                heapq.heappop(heap)
     return turn
 
 
 def _prepare(ready: Sequence[Job], snapshot: Snapshot) -> Iterator[Decision]:
     preparing = sum(job.id in snapshot.active and not job.prepared for job in snapshot.jobs)
+    ahead = 0
     for job in ready:
         if job.prepared:
             continue
@@ -248,35 +327,50 @@ def _prepare(ready: Sequence[Job], snapshot: Snapshot) -> Iterator[Decision]:
             preparing += 1
             yield Prepare(job.id)
         else:
-            yield Wait(job.id, "waits for its data check; others are checked first")
+            yield Wait(job.id, "waits for its data check; others are checked first", ahead)
+            ahead += 1
 
 
 def _place(ready: Sequence[Job], snapshot: Snapshot) -> Iterator[Decision]:
     """Hand out what is free, warm wishes first: a person sits before them.
 
     A job that does not fit keeps its claim: what it needs is taken off what is left, so that smaller jobs behind it
-    use only what it does not want, and it cannot starve.
+    use only what it does not want, and it cannot starve. A job that its project's limits hold back claims nothing.
     """
-    free = _Free(snapshot.capacity, snapshot.instances)
-    for wish in snapshot.wishes:
-        request = _request(wish.key.device, wish.needs, snapshot.capacity)
-        never = _why_never(request, snapshot.capacity)
-        grant = None if never else free.take(request)
-        if grant is not None:
-            yield LaunchWarm(wish.key, grant)
+    free = Free(snapshot.capacity, snapshot.instances)
+    yield from _warm(snapshot, free)
+    shares = Shares(snapshot.instances, snapshot.limits.of_project)
     ahead = 0
     for job in ready:
         if not job.prepared:
             continue
-        request = _request(job.device, snapshot.needs[job.network], snapshot.capacity)
-        never = _why_never(request, snapshot.capacity)
-        grant = None if never else free.take(request)
+        device = shares.device(job)
+        request = request_of(device, snapshot.needs[job.network], snapshot.capacity)
+        barred = why_never(request, snapshot.capacity) or shares.why_not(job, request)
+        grant = None if barred else shares.take(job, request, free)
         if grant is not None:
             yield Launch(job.id, grant)
         else:
-            yield Wait(job.id, never or _why_not_now(request, ahead), ahead)
-            ahead += not never
+            yield Wait(job.id, barred or _why_not_now(request, ahead), ahead)
+            ahead += not barred
     yield from _evict(snapshot, free.lacking)
+
+
+def _warm(snapshot: Snapshot, free: Free) -> Iterator[LaunchWarm]:
+    for wish in snapshot.wishes:
+        request = request_of(wish.key.device, wish.needs, snapshot.capacity)
+        never = why_never(request, snapshot.capacity)
+        grant = None if never else free.take(request)
+        if grant is not None:
+            yield LaunchWarm(wish.key, grant)
+
+
+def _why_not_now(needs: Needs, jobs_ahead: int) -> str:
+    lacks = "a GPU" if needs.gpu_use is GpuUse.NEEDED else "a place"
+    if jobs_ahead > _AHEAD_SAID:
+        return f"waits until {lacks} is free; more than {_AHEAD_SAID} jobs ahead"
+    ahead = f"; {count(jobs_ahead, 'job')} ahead" if jobs_ahead else ""
+    return f"waits until {lacks} is free{ahead}"
 
 
 def _evict(snapshot: Snapshot, lacking: Sequence[Needs]) -> Iterator[StopWarm]:
@@ -286,101 +380,6 @@ def _evict(snapshot: Snapshot, lacking: Sequence[Needs]) -> Iterator[StopWarm]:
     grants = {instance.id: instance.grant for instance in snapshot.instances}
     for idle in sorted(snapshot.idle, key=lambda idle: idle.since):
         grant = grants[idle.instance_id]
-        if any(_helps(grant, needs, snapshot.capacity) for needs in lacking):
+        if any(helps(grant, needs, snapshot.capacity) for needs in lacking):
             yield StopWarm(idle.instance_id)
             return
-
-
-def _helps(grant: Grant, lacking: Needs, capacity: Capacity) -> bool:
-    if lacking.gpu_use is GpuUse.NEEDED and any(
-        gpu.index in grant.gpus and lacking.gpu.met_by(gpu) for gpu in capacity.gpus
-    ):
-        return True
-    return (lacking.cpus > 0 and grant.cpus > 0) or (
-        lacking.memory_bytes > 0 and grant.memory_bytes > 0
-    )
-
-
-def _why_never(needs: Needs, capacity: Capacity) -> str:
-    """Say why this machine can never run it; such a job makes no claim that others would wait for."""
-    if needs.gpu_use is not GpuUse.NEEDED or any(needs.gpu.met_by(gpu) for gpu in capacity.gpus):
-        return ""
-    if not capacity.gpus:
-        return "this machine has no GPU; cancel the job, or ask for the device auto or cpu"
-    gib = needs.gpu.memory_bytes / 2**30
-    return (
-        f"no GPU of this machine has the {gib:g} GiB and the compute capability that it needs; "
-        "cancel the job, or ask for the device auto or cpu"
-    )
-
-
-def _why_not_now(needs: Needs, jobs_ahead: int) -> str:
-    lacks = "a GPU" if needs.gpu_use is GpuUse.NEEDED else "a place"
-    ahead = f"; {jobs_ahead} job{'s' * (jobs_ahead != 1)} ahead" if jobs_ahead else ""
-    return f"waits until {lacks} is free{ahead}"
-
-
-def _request(device: Device, needs: Needs, capacity: Capacity) -> Needs:
-    """Say what to ask for on this machine: no more than it has in all, and a GPU only where one is used.
-
-    A job that asks for more cores or memory than there are runs alone, instead of never.
-    """
-    profits = needs.gpu_use is not GpuUse.NONE and any(
-        needs.gpu.met_by(gpu) for gpu in capacity.gpus
-    )
-    wants_gpu = device is Device.GPU or (device is Device.AUTO and profits)
-    return replace(
-        needs,
-        cpus=min(needs.cpus, capacity.cpus),
-        memory_bytes=min(needs.memory_bytes, capacity.memory_bytes),
-        gpu_use=_needed(wants_gpu),
-    )
-
-
-class _Free:
-    """What is left of a machine while a plan hands it out."""
-
-    def __init__(self, capacity: Capacity, instances: Sequence[Instance]) -> None:
-        taken = {gpu for instance in instances for gpu in instance.grant.gpus}
-        self._cpus = capacity.cpus - sum(instance.grant.cpus for instance in instances)
-        self._memory_bytes = capacity.memory_bytes - sum(i.grant.memory_bytes for i in instances)
-        self._gpus = [gpu for gpu in capacity.gpus if gpu.index not in taken]
-        self.lacking: list[Needs] = []
-
-    def take(self, needs: Needs) -> Grant | None:
-        """Hand out what is needed, or keep it back, note what is lacking, and give None."""
-        lacking = self._shortage(needs)
-        gpus = self._take_gpu(needs)
-        self._cpus -= needs.cpus
-        self._memory_bytes -= needs.memory_bytes
-        if lacking is None:
-            return Grant(needs.cpus, needs.memory_bytes, gpus)
-        self.lacking.append(lacking)
-        return None
-
-    def _shortage(self, needs: Needs) -> Needs | None:
-        """Say what of it is missing; None when it fits."""
-        cpus = max(0.0, needs.cpus - self._cpus)
-        memory_bytes = max(0, needs.memory_bytes - self._memory_bytes)
-        no_gpu = needs.gpu_use is GpuUse.NEEDED and not self._matching(needs)
-        if cpus < 1e-9 and not memory_bytes and not no_gpu:
-            return None
-        return replace(needs, cpus=cpus, memory_bytes=memory_bytes, gpu_use=_needed(no_gpu))
-
-    def _matching(self, needs: Needs) -> list[int]:
-        """List the free GPUs that fit, the smallest first: the large ones stay for who needs them."""
-        matching = [gpu for gpu in self._gpus if needs.gpu.met_by(gpu)]
-        return [
-            gpu.index for gpu in sorted(matching, key=lambda gpu: (gpu.memory_bytes, gpu.index))
-        ]
-
-    def _take_gpu(self, needs: Needs) -> tuple[int, ...]:
-        if needs.gpu_use is not GpuUse.NEEDED:
-            return ()
-        chosen = self._matching(needs)[:1]
-        self._gpus = [gpu for gpu in self._gpus if gpu.index not in chosen]
-        return tuple(chosen)
-
-
-def _needed(gpu: bool) -> GpuUse:
-    return GpuUse.NEEDED if gpu else GpuUse.NONE

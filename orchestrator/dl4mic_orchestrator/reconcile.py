@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dl4mic_orchestrator import logs
 from dl4mic_orchestrator.attempt import Attempts
@@ -16,18 +15,20 @@ from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.interruption import Interruption
 from dl4mic_orchestrator.plan import (
     Decision,
+    Discard,
     End,
     Launch,
     LaunchWarm,
     Limits,
     Prepare,
+    Resume,
     Snapshot,
     StopWarm,
     Wait,
     next_wake,
     plan,
 )
-from dl4mic_orchestrator.records import Instance, Job, JobState, Needs
+from dl4mic_orchestrator.records import Instance, Needs
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.warm import WarmPool
@@ -35,15 +36,19 @@ from dl4mic_orchestrator.warm import WarmPool
 _LONGEST_SLEEP_SECONDS = 30.0
 """Whatever was missed is seen after this long at the latest."""
 
+_AGAIN_SECONDS = 1.0
+_LAST_PASS_SECONDS = 5.0
+
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Activity:
-    """The thread that works for a job, and how to end its work."""
+Spawn = Callable[[str, Callable[[], None]], None]
+"""Has something done beside the loop, under a name."""
 
-    thread: threading.Thread
-    interruption: Interruption
+
+def in_thread(name: str, work: Callable[[], None]) -> None:
+    """Do work in a thread that does not keep the process alive: what it leaves undone is resumed."""
+    threading.Thread(target=work, name=name, daemon=True).start()
 
 
 class Reconciler:
@@ -58,6 +63,7 @@ class Reconciler:
         settlement: Settlement,
         warm: WarmPool,
         limits: Limits,
+        spawn: Spawn = in_thread,
     ) -> None:
         self._store = store
         self._backend = backend
@@ -66,10 +72,13 @@ class Reconciler:
         self._settlement = settlement
         self._warm = warm
         self._limits = limits
+        self._spawn = spawn
         self._wake = warm.wake
         self._stopping = False
+        self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._activities: dict[str, Activity] = {}
+        self._activities: dict[str, Interruption] = {}
+        self._served: dict[str, float] = {}
         self._explanations: dict[str, Wait] = {}
 
     def wake(self) -> None:
@@ -88,24 +97,44 @@ class Reconciler:
 
     def run(self) -> None:
         """Reconcile until `stop` is called."""
-        self._adopt()
+        self._guard(self.clear)
         while not self._stopping:
+            pause = self._guard(self.step)
+            self._wake.wait(pause)
             self._wake.clear()
-            snapshot = self._look()
-            for decision in plan(snapshot):
-                self._act(decision)
-            moment = next_wake(snapshot)
-            sleep = (
-                _LONGEST_SLEEP_SECONDS
-                if moment is None
-                else min(moment - time.time(), _LONGEST_SLEEP_SECONDS)
-            )
-            self._wake.wait(max(sleep, 0.01))
+        self._stopped.set()
 
     def stop(self) -> None:
-        """End the loop. Running instances are left to go on; the next orchestrator adopts them."""
+        """End the loop. Running instances are left to go on; the next orchestrator resumes their jobs."""
         self._stopping = True
         self._wake.set()
+        self._stopped.wait(_LAST_PASS_SECONDS)
+
+    def clear(self) -> None:
+        """End the warm instances of the orchestrator before this one: nobody can call them any more."""
+        for instance in self._store.instances.all():
+            if not instance.job_id:
+                self._discard(instance)
+
+    def step(self) -> float | None:
+        """Look, plan and act once; return when time alone will change the plan, in seconds since 1970."""
+        snapshot = self._look()
+        decisions = plan(snapshot)
+        self._explain([each for each in decisions if isinstance(each, Wait)])
+        for decision in decisions:
+            self._act(decision, snapshot)
+        return next_wake(snapshot)
+
+    def _guard(self, work: Callable[[], float | None]) -> float:
+        """Do work, and tell for how many seconds to sleep; a pass that fails must not be the last one."""
+        try:
+            moment = work()
+        except Exception:
+            log.exception("a pass over the jobs broke off; the next one begins anew")
+            return _AGAIN_SECONDS
+        if moment is None:
+            return _LONGEST_SLEEP_SECONDS
+        return min(max(moment - time.time(), 0.01), _LONGEST_SLEEP_SECONDS)
 
     def _look(self) -> Snapshot:
         with self._lock:
@@ -118,6 +147,7 @@ class Reconciler:
             jobs=jobs,
             ended=self._store.jobs.states({other for job in jobs for other in job.depends_on}),
             active=active,
+            served=self._served,
             instances=self._store.instances.all(),
             idle=self._warm.idle(),
             wishes=self._warm.wishes(),
@@ -126,34 +156,37 @@ class Reconciler:
             limits=self._limits,
         )
 
-    def _act(self, decision: Decision) -> None:
-        if not isinstance(decision, LaunchWarm | StopWarm | Wait):
-            self._explanations.pop(decision.job_id, None)
+    def _act(self, decision: Decision, snapshot: Snapshot) -> None:
         match decision:
             case Prepare(job_id):
                 self._begin(job_id, lambda it: self._attempts.prepare(job_id, it))
             case Launch(job_id, grant):
+                self._note_served(job_id, snapshot)
                 self._begin(job_id, lambda it: self._attempts.run(job_id, grant, it))
+            case Resume(job_id):
+                held = [each for each in snapshot.instances if each.job_id == job_id]
+                instance = held[0] if held else None
+                self._begin(job_id, lambda it: self._attempts.resume(job_id, instance, it))
+                self._wake.set()
+            case Discard(instance_id):
+                self._discard(next(each for each in snapshot.instances if each.id == instance_id))
             case End():
                 self._end(decision)
-            case Wait():
-                self._explain(decision)
             case LaunchWarm(key, grant):
                 if self._warm.claim(key):
-                    threading.Thread(
-                        target=self._warm.launch, args=(key, grant), daemon=True
-                    ).start()
+                    self._spawn("warm", lambda: self._warm.launch(key, grant))
             case StopWarm(instance_id):
-                threading.Thread(target=self._warm.stop, args=(instance_id,), daemon=True).start()
+                self._spawn("warm", lambda: self._warm.stop(instance_id))
+
+    def _note_served(self, job_id: str, snapshot: Snapshot) -> None:
+        project = next(job.project for job in snapshot.jobs if job.id == job_id)
+        self._served[project] = snapshot.now
 
     def _begin(self, job_id: str, work: Callable[[Interruption], None]) -> None:
         interruption = Interruption()
-        thread = threading.Thread(
-            target=self._work, args=(job_id, work, interruption), name=f"job-{job_id}", daemon=True
-        )
         with self._lock:
-            self._activities[job_id] = Activity(thread, interruption)
-        thread.start()
+            self._activities[job_id] = interruption
+        self._spawn(f"job-{job_id}", lambda: self._work(job_id, work, interruption))
 
     def _work(
         self, job_id: str, work: Callable[[Interruption], None], interruption: Interruption
@@ -164,7 +197,7 @@ class Reconciler:
                 work(interruption)
             except Exception:
                 log.exception("the work for the job broke off; it is taken up again")
-                time.sleep(1.0)
+                time.sleep(_AGAIN_SECONDS)
             finally:
                 with self._lock:
                     del self._activities[job_id]
@@ -172,40 +205,28 @@ class Reconciler:
 
     def _end(self, end: End) -> None:
         with self._lock:
-            activity = self._activities.get(end.job_id)
-        if activity is not None:
-            # Its callbacks make calls to the instance, which may hang.
-            threading.Thread(
-                target=activity.interruption.set, args=(end.cause,), daemon=True
-            ).start()
+            interruption = self._activities.get(end.job_id)
+        if interruption is not None:
+            if interruption.cause is None:
+                # Its callbacks make calls to the instance, which may hang.
+                self._spawn("interrupt", lambda: interruption.set(end.cause))
             return
         job = self._store.jobs.get(end.job_id)
         with logs.bound(job=job.id, network=job.network):
             self._settlement.end(job.id, job.attempt, end.cause, end.about)
+        self._wake.set()
 
-    def _explain(self, wait: Wait) -> None:
-        self._explanations[wait.job_id] = wait
-        job = self._store.jobs.get(wait.job_id)
-        if wait.reason != job.waiting_reason:
-            self._store.jobs.change_state(
-                job.id, job.attempt, JobState.PENDING, waiting_reason=wait.reason
-            )
-
-    def _adopt(self) -> None:
-        """Take up what an orchestrator before this one had under way; end what belongs to nobody."""
-        jobs = {job.id: job for job in self._store.jobs.open_jobs()}
-        by_job: dict[str, Instance] = {}
-        for instance in self._store.instances.all():
-            if instance.job_id in jobs and jobs[instance.job_id].attempt == instance.attempt:
-                by_job[instance.job_id] = instance
-            else:
-                self._discard(instance)
-        for job in jobs.values():
-            if job.id in by_job or job.state is not JobState.PENDING:
-                self._take_up(job, by_job.get(job.id))
-
-    def _take_up(self, job: Job, instance: Instance | None) -> None:
-        self._begin(job.id, lambda it: self._attempts.adopt(job.id, instance, it))
+    def _explain(self, waits: list[Wait]) -> None:
+        """Write down why jobs wait, where that has changed since the last pass."""
+        known = self._explanations
+        self._explanations = {wait.job_id: wait for wait in waits}
+        news = {
+            wait.job_id: wait.reason
+            for wait in waits
+            if wait.reason
+            and (wait.job_id not in known or known[wait.job_id].reason != wait.reason)
+        }
+        self._store.jobs.explain(news)
 
     def _discard(self, instance: Instance) -> None:
         if instance.backend_state:

@@ -72,7 +72,6 @@ class Job:
     retry_time: float | None = None
     cancel_requested: bool = False
     prepared_attempt: int = 0
-    waiting_reason: str = ""
 
     @property
     def prepared(self) -> bool:
@@ -141,6 +140,26 @@ class Needs:
     memory_bytes: int = 0
     gpu_use: GpuUse = GpuUse.NONE
     gpu: GpuNeed = GpuNeed()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a project may use; None for all that there is.
+
+    Attributes
+    ----------
+    jobs
+        That have not ended; more are refused.
+    running, gpus
+        Jobs that hold a place, and GPUs, at once; more wait.
+    disk_bytes
+        Of its jobs' folders and models; new jobs are refused while they take more.
+    """
+
+    jobs: int | None = None
+    running: int | None = None
+    gpus: int | None = None
+    disk_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from typing import Protocol
 from dl4mic import retry
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError
-from dl4mic_orchestrator.briefing import ARTIFACTS, Briefing
+from dl4mic_orchestrator.briefing import ARTIFACTS, Briefing, BriefingError
 from dl4mic_orchestrator.follow import Outcome
 from dl4mic_orchestrator.plan import Cause
 from dl4mic_orchestrator.records import Failure, JobState
-from dl4mic_orchestrator.registry import BrokenModelError, Origin, Registry
+from dl4mic_orchestrator.registry import Origin, Registry
 from dl4mic_orchestrator.store.jobs import JobStore
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,8 @@ class Settlement:
 
     def fail(self, job_id: str, attempt: int, error: JobError) -> None:
         """Open the next attempt of a job, where the contract's table says so; else the job has failed."""
+        if not self._is_present(self.jobs.message(job_id), attempt):
+            return
         self.meter.failed(self.jobs.get(job_id).network, error)
         now = time.time()
         failed = Failure(error.code, now, self.jobs.progressed(job_id))
@@ -104,14 +106,14 @@ class Settlement:
             return
         reason = f"{error.message}; trying again" + (f" in {_words(pause)}" if pause else "")
         log.warning("attempt %d failed (%s): %s", attempt, JobError.Code.Name(error.code), reason)
-        if not self.jobs.open_attempt(job_id, failed, now + pause.total_seconds(), error, reason):
+        retry_time = now + pause.total_seconds()
+        if not self.jobs.open_attempt(job_id, attempt, failed, retry_time, error, reason):
             self.end(job_id, attempt, Cause.CANCELLED)
 
     def _publish(self, job_id: str, attempt: int) -> None:
         """Publish what an attempt made. Each step may be done twice: it was, if we died in between."""
         job = self.jobs.message(job_id)
-        if job.attempt != attempt or JobState(job.state).ended:
-            log.warning("attempt %d came too late to publish", attempt)
+        if not self._is_present(job, attempt):
             return
         made = self.briefing.attempt_folder(job_id, attempt) / ARTIFACTS
         published = self.briefing.folder / job_id / ARTIFACTS
@@ -119,11 +121,19 @@ class Settlement:
             if not published.exists():
                 made.rename(published)
             model = self._register(job, published)
-        except (OSError, BrokenModelError) as error:
+        except Exception as error:
+            # Whatever it is: were it to break the work off, the publication would be begun again for ever.
+            log.exception("the results could not be published")
             self._take_back(published, made)
             self.fail(job_id, attempt, _publication_error(error))
             return
         self._change(job_id, attempt, JobState.SUCCEEDED, model=model)
+
+    def _is_present(self, job: JobMessage, attempt: int) -> bool:
+        present = job.attempt == attempt and not JobState(job.state).ended
+        if not present:
+            log.warning("attempt %d came too late", attempt)
+        return present
 
     def _register(self, job: JobMessage, artifacts: Path) -> str:
         verb = job.WhichOneof("request")
@@ -178,6 +188,8 @@ def _no_words() -> JobError:
 
 
 def _publication_error(error: Exception) -> JobError:
+    if isinstance(error, BriefingError):
+        return error.error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         message = f"the disk is full: {error}"
         return JobError(

@@ -101,12 +101,13 @@ class CatalogApi(CatalogServiceServicer):
         """Say why a job waits."""
         with translated():
             job = self._store.jobs.get(request.job_id)
+            waiting = self._store.jobs.message(job.id).waiting_reason
         if job.state.ended or job.state is records.JobState.RUNNING:
             return ExplainJobResponse()
         reason, jobs_ahead = self._explain(job.id)
         states = self._store.jobs.states(job.depends_on)
         return ExplainJobResponse(
-            reason=job.waiting_reason or reason,
+            reason=waiting or reason,
             jobs_ahead=jobs_ahead,
             waits_for=[other for other, state in states.items() if not state.ended],
         )

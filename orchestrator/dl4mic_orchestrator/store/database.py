@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.pool import ConnectionPoolEntry
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_AT_ONCE = 500
 HEAD = "0001"
 """The newest migration; a database that has it is not migrated, which spares the import of Alembic."""
 
@@ -62,6 +64,13 @@ class Database:
             config.set_main_option("script_location", str(MIGRATIONS))
             config.attributes["connection"] = connection
             command.upgrade(config, HEAD)
+
+
+def batched(items: Iterable[str]) -> Iterator[list[str]]:
+    """Part many items: a statement of SQLite takes a bounded number, and a long transaction keeps others waiting."""
+    left = iter(items)
+    while some := list(islice(left, _AT_ONCE)):
+        yield some
 
 
 def _revision(connection: Connection) -> str | None:

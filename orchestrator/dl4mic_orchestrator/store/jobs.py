@@ -5,20 +5,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
 
-from dl4mic import fold
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent
 from dl4mic_orchestrator.records import Failure, Job, JobState, may_follow
 from dl4mic_orchestrator.store import rows, tables
-from dl4mic_orchestrator.store.database import Database
+from dl4mic_orchestrator.store.append import append, explain, last_source
+from dl4mic_orchestrator.store.database import Database, batched
 
 _ENDED = [int(state) for state in JobState if state.ended]
-_OF_EVENTS = ("message", "state", "attempt", "progressed")
 
 
 class JobNotFoundError(LookupError):
@@ -96,7 +95,7 @@ class JobStore:
                     for key, value in created.labels.items()
                 ]
                 connection.execute(insert(tables.job_labels), labels)
-            _append(connection, created.id, [(None, rows.state_event(1, JobState.PENDING))])
+            append(connection, created.id, [(None, rows.state_event(1, JobState.PENDING))])
         self._tell()
         return self.message(created.id)
 
@@ -115,7 +114,7 @@ class JobStore:
     def open_jobs(self) -> list[Job]:
         """Get the jobs that have not ended, the oldest first."""
         query = (
-            select(tables.jobs)
+            select(*rows.PLANNED)
             .where(tables.jobs.c.state.not_in(_ENDED))
             .order_by(tables.jobs.c.order)
         )
@@ -124,11 +123,13 @@ class JobStore:
 
     def states(self, job_ids: Iterable[str]) -> dict[str, JobState]:
         """Get the state of those jobs that there are."""
-        query = select(tables.jobs.c.id, tables.jobs.c.state).where(
-            tables.jobs.c.id.in_(list(job_ids))
-        )
+        found: dict[str, JobState] = {}
         with self._database.read() as connection:
-            return {row.id: JobState(row.state) for row in connection.execute(query)}
+            for some in batched(job_ids):
+                query = select(tables.jobs.c.id, tables.jobs.c.state)
+                query = query.where(tables.jobs.c.id.in_(some))
+                found.update((row.id, JobState(row.state)) for row in connection.execute(query))
+        return found
 
     def newest(
         self, wanted: Filter, before: int | None, limit: int
@@ -169,16 +170,18 @@ class JobStore:
     def source_sequence(self, job_id: str, attempt: int) -> int:
         """Tell the last number of the instance's own that was copied for an attempt."""
         with self._database.read() as connection:
-            return _last_source(connection, job_id, attempt)
+            return last_source(connection, job_id, attempt)
 
     def copy(self, job_id: str, attempt: int, events: Sequence[JobEvent]) -> None:
         """Add an instance's events under new numbers; what is there already, or of another attempt, adds nothing."""
         with self._database.write() as connection:
+            columns = tables.jobs.c
             row = connection.execute(
-                select(tables.jobs.c.attempt).where(tables.jobs.c.id == job_id)
+                select(columns.attempt, columns.state).where(columns.id == job_id)
             ).first()
-            if row is not None and row.attempt == attempt:
-                _append(connection, job_id, [(event.sequence, event) for event in events])
+            if row is None or row.attempt != attempt or JobState(row.state).ended:
+                return
+            append(connection, job_id, [(event.sequence, event) for event in events])
         self._tell()
 
     def change_state(
@@ -204,14 +207,20 @@ class JobStore:
             if row is None or row.attempt != attempt or not may_follow(state, JobState(row.state)):
                 return False
             message = JobMessage.FromString(row.message)
-            if state is JobState.PENDING and message.HasField("error"):
-                # While it waits, a job goes on saying why its attempt before ended.
-                event.state.error.CopyFrom(message.error)
+            if state is JobState.PENDING:
+                rows.keep_error(message, event)
             if rows.says_the_same(message, event.state):
                 return True
-            _append(connection, job_id, [(None, event)])
+            append(connection, job_id, [(None, event)])
         self._tell()
         return True
+
+    def explain(self, reasons: Mapping[str, str]) -> None:
+        """Write down why jobs wait, for those that are PENDING: job id -> reason."""
+        for some in batched(reasons):
+            with self._database.write() as connection:
+                explain(connection, {job_id: reasons[job_id] for job_id in some})
+            self._tell()
 
     def mark_prepared(self, job_id: str, attempt: int) -> None:
         """Note that the data check passed and the environment is there."""
@@ -226,47 +235,59 @@ class JobStore:
         return bool(self._row(job_id).progressed)
 
     def open_attempt(
-        self, job_id: str, failed: Failure, retry_time: float, error: JobError, reason: str
+        self,
+        job_id: str,
+        attempt: int,
+        failed: Failure,
+        retry_time: float,
+        error: JobError,
+        reason: str,
     ) -> bool:
         """Put a job back to PENDING with its next attempt, because the present one failed.
 
         Returns
         -------
         bool
-            False when it was to be cancelled; nothing has changed then.
+            False when it was to be cancelled, has ended, or has another attempt; nothing has changed then.
         """
-        row = self._row(job_id)
-        failures = [
-            *row.failures,
-            {"code": failed.code, "time": failed.time, "progressed": failed.progressed},
-        ]
-        event = rows.state_event(row.attempt + 1, JobState.PENDING, reason, error)
-        return self._reopen(job_id, event, failures=failures, retry_time=retry_time)
+        event = rows.state_event(attempt + 1, JobState.PENDING, reason, error)
+        with self._database.write() as connection:
+            row = _row(connection, job_id)
+            if row.attempt != attempt or row.cancel_requested or JobState(row.state).ended:
+                return False
+            failures = [*row.failures, asdict(failed)]
+            _reopen(connection, job_id, event, failures=failures, retry_time=retry_time)
+        self._tell()
+        return True
 
     def open_by_hand(self, job_id: str) -> JobMessage:
-        """Put a failed or cancelled job back to PENDING with its next attempt.
+        """Put a failed or cancelled job back to PENDING with its next attempt, and no deadline.
 
         Raises
         ------
         JobStateError
             The job has not ended, or has succeeded.
         """
-        row = self._row(job_id)
-        if row.state not in (JobState.FAILED, JobState.CANCELLED):
-            words = JobState(row.state).name
-            raise JobStateError(
-                f"job {job_id} is {words}; only a FAILED or CANCELLED job can be tried again"
-            )
-        event = rows.state_event(row.attempt + 1, JobState.PENDING)
-        self._reopen(job_id, event, failures=[], retry_time=None, deadline_time=None)
+        with self._database.write() as connection:
+            row = _row(connection, job_id)
+            if row.state not in (JobState.FAILED, JobState.CANCELLED):
+                words = JobState(row.state).name
+                raise JobStateError(
+                    f"job {job_id} is {words}; only a FAILED or CANCELLED job can be tried again"
+                )
+            event = rows.state_event(row.attempt + 1, JobState.PENDING)
+            message = JobMessage.FromString(row.message)
+            message.ClearField("deadline_time")
+            values = {"message": message.SerializeToString(), "deadline_time": None}
+            connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(values))
+            _reopen(connection, job_id, event, failures=[], retry_time=None)
+        self._tell()
         return self.message(job_id)
 
     def request_cancel(self, job_id: str) -> JobMessage:
         """Note that a job shall be cancelled, if it has not ended."""
         with self._database.write() as connection:
-            row = connection.execute(select(tables.jobs).where(tables.jobs.c.id == job_id)).first()
-            if row is None:
-                raise JobNotFoundError(f"there is no job {job_id!r}")
+            row = _row(connection, job_id)
             message = JobMessage.FromString(row.message)
             if not JobState(row.state).ended:
                 message.cancel_requested = True
@@ -302,20 +323,6 @@ class JobStore:
             connection.execute(delete(tables.jobs).where(tables.jobs.c.id == job_id))
         self._tell()
 
-    def _reopen(self, job_id: str, event: JobEvent, **values: Any) -> bool:
-        columns = tables.jobs.c
-        with self._database.write() as connection:
-            row = connection.execute(
-                select(columns.state, columns.cancel_requested).where(columns.id == job_id)
-            ).one()
-            if row.cancel_requested and not JobState(row.state).ended:
-                return False
-            _append(connection, job_id, [(None, event)])
-            query = update(tables.jobs).where(columns.id == job_id)
-            connection.execute(query.values(progressed=False, cancel_requested=False, **values))
-        self._tell()
-        return True
-
     def _set(self, job_id: str, condition: Any, **values: Any) -> None:
         with self._database.write() as connection:
             connection.execute(
@@ -324,51 +331,24 @@ class JobStore:
 
     def _row(self, job_id: str) -> Row[Any]:
         with self._database.read() as connection:
-            row = connection.execute(select(tables.jobs).where(tables.jobs.c.id == job_id)).first()
-        if row is None:
-            raise JobNotFoundError(f"there is no job {job_id!r}")
-        return row
+            return _row(connection, job_id)
 
     def _tell(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
 
-def _append(
-    connection: Connection, job_id: str, events: Iterable[tuple[int | None, JobEvent]]
-) -> None:
-    """Number events anew, fold them into the job's message and write both."""
-    columns = [tables.jobs.c[name] for name in _OF_EVENTS]
-    row = connection.execute(select(*columns).where(tables.jobs.c.id == job_id)).one()
-    message = JobMessage.FromString(row.message)
-    progressed = row.progressed
-    last_source = _last_source(connection, job_id, row.attempt)
-    new = []
-    for source_sequence, event in events:
-        if source_sequence is not None and source_sequence <= last_source:
-            continue
-        numbered = JobEvent()
-        numbered.CopyFrom(event)
-        numbered.sequence = message.last_sequence + 1
-        fold.apply(message, numbered)
-        progressed = progressed or rows.is_progress(message, numbered)
-        new.append(rows.event_row(job_id, source_sequence, numbered))
-    if new:
-        connection.execute(insert(tables.events), new)
-    values = {
-        "message": message.SerializeToString(),
-        "state": message.state,
-        "attempt": message.attempt,
-        "progressed": progressed,
-    }
-    connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(values))
+def _row(connection: Connection, job_id: str) -> Row[Any]:
+    row = connection.execute(select(tables.jobs).where(tables.jobs.c.id == job_id)).first()
+    if row is None:
+        raise JobNotFoundError(f"there is no job {job_id!r}")
+    return row
 
 
-def _last_source(connection: Connection, job_id: str, attempt: int) -> int:
-    query = select(func.max(tables.events.c.source_sequence)).where(
-        tables.events.c.job_id == job_id, tables.events.c.attempt == attempt
-    )
-    return connection.execute(query).scalar() or 0
+def _reopen(connection: Connection, job_id: str, event: JobEvent, **values: Any) -> None:
+    append(connection, job_id, [(None, event)])
+    query = update(tables.jobs).where(tables.jobs.c.id == job_id)
+    connection.execute(query.values(progressed=False, cancel_requested=False, **values))
 
 
 def _narrow(query: Select[Any], wanted: Filter) -> Select[Any]:

@@ -14,6 +14,7 @@ from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent, StateChange
 from dl4mic.v1.request_pb2 import JobOptions
 from dl4mic_orchestrator.records import Device, Job, JobState
+from dl4mic_orchestrator.store import tables
 
 
 def is_progress(job: JobMessage, event: JobEvent) -> bool:
@@ -52,6 +53,12 @@ def state_event(
     now = Timestamp()
     now.GetCurrentTime()
     return JobEvent(time=now, attempt=attempt, state=change)
+
+
+def keep_error(job: JobMessage, event: JobEvent) -> None:
+    """Let a job go on saying why its attempt before ended, while it waits."""
+    if job.HasField("error"):
+        event.state.error.CopyFrom(job.error)
 
 
 def says_the_same(job: JobMessage, change: StateChange) -> bool:
@@ -111,7 +118,6 @@ def request_digest(job: JobMessage) -> str:
 
 def planned(row: Row[Any]) -> Job:
     """Read a job as the plan sees it."""
-    message = JobMessage.FromString(row.message)
     return Job(
         id=row.id,
         network=row.network,
@@ -126,5 +132,12 @@ def planned(row: Row[Any]) -> Job:
         retry_time=row.retry_time,
         cancel_requested=row.cancel_requested,
         prepared_attempt=row.prepared_attempt,
-        waiting_reason=message.waiting_reason,
     )
+
+
+PLANNED = tuple(
+    column
+    for column in tables.jobs.c
+    if column.name not in ("message", "pinned_models", "progressed", "failures", "request_digest")
+)
+"""The columns that `planned` reads: messages are long, and a queue has many."""

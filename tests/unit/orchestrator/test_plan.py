@@ -90,7 +90,7 @@ def launched(snapshot: Snapshot) -> dict[str, tuple[int, ...]]:
         (job("a", deadline_time=100.0), [End("a", Cause.DEADLINE)]),
         (job("a", deadline_time=100.1), [Launch("a", Grant(1, GIB))]),
         (job("a", depends_on=("gone",)), [End("a", Cause.DEPENDENCY_FAILED, "gone")]),
-        (job("a", retry_time=101.0, waiting_reason="why"), [Wait("a", "why")]),
+        (job("a", retry_time=101.0), [Wait("a")]),
         (job("a", retry_time=100.0), [Launch("a", Grant(1, GIB))]),
     ],
 )

@@ -118,7 +118,7 @@ def test_events_are_numbered_anew_and_copied_once(store: Store) -> None:
 def test_events_of_an_attempt_that_was_overtaken_are_dropped(store: Store) -> None:
     store.jobs.create(job())
     run(store)
-    store.jobs.open_attempt("a", Failure(CRASH.code, 1.0), 1.0, CRASH, "trying again")
+    store.jobs.open_attempt("a", 1, Failure(CRASH.code, 1.0), 1.0, CRASH, "trying again")
     store.jobs.copy("a", 1, [event(9, metric={"name": "loss", "value": 1.0})])
     assert not store.jobs.change_state("a", 1, JobState.SUCCEEDED)
     message = store.jobs.message("a")
@@ -134,13 +134,13 @@ def test_progress_is_what_the_next_attempt_can_take_up(store: Store) -> None:
     assert not store.jobs.progressed("a")
     store.jobs.copy("a", 1, [event(5, checkpoint={"step": 5})])
     assert store.jobs.progressed("a")
-    store.jobs.open_attempt("a", Failure(CRASH.code, 1.0, True), 1.0, CRASH, "")
+    store.jobs.open_attempt("a", 1, Failure(CRASH.code, 1.0, True), 1.0, CRASH, "")
     assert not store.jobs.progressed("a")
 
 
 def test_why_an_attempt_failed_is_shown_while_the_next_one_waits(store: Store) -> None:
     store.jobs.create(job())
-    store.jobs.open_attempt("a", Failure(CRASH.code, 1.0), 1.0, CRASH, "trying again")
+    store.jobs.open_attempt("a", 1, Failure(CRASH.code, 1.0), 1.0, CRASH, "trying again")
     store.jobs.change_state("a", 2, JobState.PENDING, waiting_reason="checking")
     message = store.jobs.message("a")
     assert (message.waiting_reason, message.error.code) == ("checking", JobError.CRASHED)
@@ -149,7 +149,7 @@ def test_why_an_attempt_failed_is_shown_while_the_next_one_waits(store: Store) -
 def test_a_cancelled_job_is_not_opened_again_by_itself(store: Store) -> None:
     store.jobs.create(job())
     assert store.jobs.request_cancel("a").cancel_requested
-    assert not store.jobs.open_attempt("a", Failure(CRASH.code, 1.0), 1.0, CRASH, "")
+    assert not store.jobs.open_attempt("a", 1, Failure(CRASH.code, 1.0), 1.0, CRASH, "")
     assert store.jobs.message("a").attempt == 1
 
 
