@@ -161,6 +161,7 @@ class App:
             catalog=self.catalog,
             briefing=briefing,
             data_check=DataCheck(self._environments, settings.environment),
+            dialler=Dialler(),
             settlement=settlement,
             patience=Patience(settings.heartbeat_timeout_seconds, settings.cancel_grace_seconds),
             start_seconds=settings.instance_start_seconds,
