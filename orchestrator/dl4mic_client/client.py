@@ -15,12 +15,14 @@ from dl4mic_client import address as addresses
 from dl4mic_client import parameters as typed
 from dl4mic_client import transfer
 from dl4mic_client.connection import Connection
+from dl4mic_client.data_calls import DataCalls
 from dl4mic_client.errors import Unreachable
 from dl4mic_client.job import Job
 from dl4mic_client.model_calls import ModelCalls
 from dl4mic_client.parameters import Plain
 from dl4mic_client.references import model_reference, network_of
 from dl4mic_client.requests import Device, JobOptions, device_value, new_job_id
+from dl4mic_client.run import Run, send
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -62,7 +64,7 @@ def connect(server: str | None = None) -> Client:
     return Client(Connection(embedded.address, revive=embedded.ensure), embedded.workspace)
 
 
-class Client(ModelCalls):
+class Client(ModelCalls, DataCalls):
     """Calls to one server; make it with `connect`. It is a context manager.
 
     Parameters
@@ -117,6 +119,7 @@ class Client(ModelCalls):
         preset: str = "",
         parent: Place | None = None,
         weights: str | int = "",
+        dry_run: bool = False,
         options: JobOptions = _NO_OPTIONS,
         parameters: Mapping[str, Plain] | None = None,
         **more: Plain,
@@ -137,6 +140,9 @@ class Client(ModelCalls):
             Axes of every file, slowest first ("ZYX"), where files do not say; names of classes.
         parent : str or path, optional
             Start from this model; `weights` says from which of its weights.
+        dry_run : bool
+            Only try a few steps: the job makes no model, but "dry-run.json", which says what would
+            be trained and what it would take.
         options : JobOptions, optional
             Name, project, priority, device ... of the job.
         preset, parameters, **more
@@ -154,6 +160,7 @@ class Client(ModelCalls):
             model=model,
             preset=preset,
             parameters=typed.from_python({**(parameters or {}), **more}),
+            dry_run=dry_run,
         )
         if validation_source is not None:
             request.validation.CopyFrom(
@@ -218,6 +225,57 @@ class Client(ModelCalls):
             parameters=typed.from_python({**(parameters or {}), **more}),
         )
         return self._job(self._connection.call(self._connection.networks.Predict, request))
+
+    def run(
+        self,
+        network: str,
+        *,
+        source: Place,
+        target: Place | None = None,
+        test_source: Place | None = None,
+        test_target: Place | None = None,
+        predict: Place | None = None,
+        model: str = "",
+        axes: str = "",
+        preset: str = "",
+        parent: Place | None = None,
+        options: JobOptions = _NO_OPTIONS,
+        parameters: Mapping[str, Plain] | None = None,
+        **more: Plain,
+    ) -> Run:
+        """Train a model, score it and apply it, in one go; arguments and errors as in `train`.
+
+        Parameters
+        ----------
+        test_source, test_target : str or path, optional
+            Images whose truth is known, and that truth; without them nothing is scored.
+        predict : str or path, optional
+            Images to apply the model to.
+        model : str, optional
+            Name of the model to make; else that of the network.
+        options : JobOptions, optional
+            Of all three; the id has the verb put behind it: "ID-train", "ID-qc", "ID-predict".
+        parameters, **more
+            Each goes to every job that reads it.
+        """
+        described = self.network(network)
+        given = {**(parameters or {}), **more}
+        # All files are sent before the first job is, so that none waits for another one's.
+        images = {
+            "train": self._dataset("data", source, target, axes, ()),
+            "qc": self._dataset("test", test_source, test_target, axes, ()),
+            "predict": self._dataset("predict", predict, None, axes, ()),
+        }
+        return send(
+            self,
+            described.name,
+            model or described.name,
+            images,
+            options=options,
+            parameters=typed.by_verb(given, described, ("train", "qc", "predict")),
+            preset=preset,
+            parent=parent,
+        )
 
     def predict_image(
         self,
@@ -300,35 +358,13 @@ class Client(ModelCalls):
         method = self._connection.catalog.ListInstances
         return list(self._connection.listed(method, request, "instances"))
 
-    def push(self, place: Place, name: str = "") -> str:
-        """Send a folder or file to the server; returns its location, "uploads:NAME".
-
-        Without a name it is named after its content, and sending it again sends only what is not
-        there yet.
-        """
-        path = transfer.existing(place, "source")
-        return transfer.push(self._connection, path, name, self.report)
-
-    def pull(self, location: str, folder: Place) -> list[Path]:
-        """Fetch the files below a location into a folder; returns the files written."""
-        return transfer.pull(self._connection, location, Path(folder), self.report)
-
-    def list_data(self, location: str, *, with_sha256: bool = False) -> list[data_pb2.DataEntry]:
-        """Return the files below a location."""
-        return list(transfer.entries(self._connection, location, with_sha256=with_sha256))
-
-    def delete_data(self, location: str) -> data_pb2.DeleteDataResponse:
-        """Delete an uploaded file or folder ("uploads:NAME")."""
-        request = data_pb2.DeleteDataRequest(location=location)
-        return self._connection.call(self._connection.data.DeleteData, request)
-
     def _job(self, record: job_pb2.Job) -> Job:
         return Job(self._connection, record)
 
     def _dataset(
         self,
         field: str,
-        source: Place,
+        source: Place | None,
         target: Place | None,
         axes: str,
         class_names: Sequence[str],

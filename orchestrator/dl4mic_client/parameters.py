@@ -60,7 +60,28 @@ def _list(values: Iterable[ParameterValue]) -> ParameterValue:
     return ParameterValue(list=ParameterList(values=values))
 
 
-def from_text(assignments: Iterable[str], network: Network, verb: str) -> dict[str, ParameterValue]:
+def by_verb(
+    values: Mapping[str, Plain], network: Network, verbs: Sequence[str]
+) -> dict[str, dict[str, Plain]]:
+    """Give each verb the values that it reads; one that none of them reads goes to the first, which refuses it."""
+    readers = {each.name: _verbs_of(each) & set(verbs) for each in network.parameters}
+    return {
+        verb: {
+            name: value
+            for name, value in values.items()
+            if verb in (readers.get(name) or {verbs[0]})
+        }
+        for verb in verbs
+    }
+
+
+def _verbs_of(parameter: Parameter) -> set[str]:
+    return {Parameter.Verb.Name(each).lower() for each in parameter.verbs}
+
+
+def from_text(
+    assignments: Iterable[str], network: Network, *verbs: str
+) -> dict[str, ParameterValue]:
     """Read ``key=value`` texts with the types that a network declares.
 
     Parameters
@@ -70,8 +91,8 @@ def from_text(assignments: Iterable[str], network: Network, verb: str) -> dict[s
         with or without brackets.
     network : Network
         Whose parameters they are.
-    verb : {"train", "qc", "predict"}
-        What is to be done; only the parameters that it reads are known.
+    *verbs : {"train", "qc", "predict", ...}
+        What is to be done; only the parameters that one of them reads are known.
 
     Returns
     -------
@@ -83,8 +104,7 @@ def from_text(assignments: Iterable[str], network: Network, verb: str) -> dict[s
     Refused
         A text has no "=", a name is unknown (near ones are named), a value is not of its type.
     """
-    asked = Parameter.Verb.Value(verb.upper())
-    declared = {each.name: each for each in network.parameters if asked in each.verbs}
+    declared = {each.name: each for each in network.parameters if _verbs_of(each) & set(verbs)}
     pairs = [_split(text) for text in assignments]
     for name, _ in pairs:
         if name not in declared:

@@ -82,10 +82,10 @@ def device_value(device: str) -> request_pb2.JobOptions.Device:
     return _DEVICES[device]
 
 
-def new_job_id(verb: str, subject: str) -> str:
+def new_job_id(verb: str, subject: str, longest: int = _LONGEST_NAME) -> str:
     """Make up the id of a job, readable and unlike any other: ``"train-nuclei-3f9a1c"``."""
     tail = secrets.token_hex(_RANDOM_BYTES)
-    head = slug(f"{verb}-{subject}", _LONGEST_NAME - len(tail) - 1)
+    head = slug(f"{verb}-{subject}", longest - len(tail) - 1)
     return f"{head}-{tail}"
 
 

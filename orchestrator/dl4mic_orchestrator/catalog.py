@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from dl4mic_orchestrator.records import GpuNeed, GpuUse, Needs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dl4mic.manifest import Service
     from dl4mic.v1.network_pb2 import Network, Resources
 
@@ -63,9 +65,17 @@ class Catalog:
             raise UnknownNetworkError(self._words(name))
         return self._services[name]
 
+    def services(self) -> list[Service]:
+        """List the services that hold the networks."""
+        return list({service.name: service for service in self._services.values()}.values())
+
     def needs(self) -> dict[str, Needs]:
         """Tell what each network asks of a machine."""
         return {network.name: needs_of(network.resources) for network in self}
+
+    def examples(self) -> dict[str, Path]:
+        """Tell where each service's example data lie; a service need not have any."""
+        return {service.name: service.example for service in self._services.values()}
 
     def _words(self, name: str) -> str:
         there = ", ".join(sorted(self._services)) or "none"

@@ -102,6 +102,11 @@ class Service:
     packages: Tuple[str, ...]
     digest: str
 
+    @property
+    def example(self) -> Path:
+        """Folder of its example data, one folder a network; it need not be there."""
+        return self.folder / "example"
+
     def network(self, name: str) -> Network:
         """Return a network by name; an empty name is enough where there is one.
 

@@ -224,7 +224,7 @@ def of(**measured: Any) -> Trial:
 
 
 def test_the_estimate_adds_up() -> None:
-    """By hand: 3 before and after, compiling 12 - 8 steps of 0.5, 20 epochs of 50 steps and 2 + 0.5, 1 + 20/5 checkpoints."""
+    """By hand: 3 before and after, 12 - 8 * 0.5 compiling, 20 epochs of 50 steps and 2 + 0.5, 1 + 20/5 checkpoints."""
     assert of().estimate(3.0, 5.0) == pytest.approx(3 + 8 + 20 * (25 + 2.5) + 5)
 
 

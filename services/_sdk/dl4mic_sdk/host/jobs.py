@@ -65,7 +65,8 @@ class Jobs:
         on_idle: Callable[[], None] = lambda: None,
     ) -> None:
         self.service = service
-        self.locations = Locations(roots, folder / UPLOADS, self._artifacts_of)
+        examples = {service.name: service.example}
+        self.locations = Locations(roots, folder / UPLOADS, self._artifacts_of, examples)
         self._folder = folder
         self._attempt = attempt
         self._on_idle = on_idle
