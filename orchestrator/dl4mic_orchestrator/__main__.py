@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import logging
 import sys
 from pathlib import Path
@@ -12,9 +11,11 @@ from pathlib import Path
 from dl4mic.check import Refused, check_name
 from dl4mic.server import socket_path
 from dl4mic_orchestrator import logs
+from dl4mic_orchestrator.cleaning import Retention
 from dl4mic_orchestrator.settings import (
     Settings,
     instance_environment,
+    is_loopback,
     runtime_folder,
     workspace_folder,
 )
@@ -72,16 +73,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
         metrics_port=options.metrics_port,
         warm_idle_seconds=options.warm_idle,
         cpus=options.cpus,
+        retention=Retention(options.keep_jobs, options.keep_uploads, options.keep_environments),
     )
-
-
-def is_loopback(address: str) -> bool:
-    """Say whether only this machine reaches HOST:PORT."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,6 +96,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics-port", type=int, metavar="PORT", help="serve metrics by HTTP")
     add("--warm-idle", type=float, default=300.0, metavar="SECONDS", help="keep models loaded")
     add("--cpus", type=float, help="CPU slots for jobs; without it, all")
+    kept, days = Retention(), "that a clean-up keeps unused"
+    add("--keep-jobs", type=float, default=kept.jobs_days, metavar="DAYS", help=f"{days} jobs")
+    add(
+        "--keep-uploads",
+        type=float,
+        default=kept.uploads_days,
+        metavar="DAYS",
+        help=f"{days} uploads",
+    )
+    add(
+        "--keep-environments",
+        type=float,
+        default=kept.environments_days,
+        metavar="DAYS",
+        help=f"{days} environments",
+    )
     return parser
 
 

@@ -21,14 +21,17 @@ from dl4mic.server import Listening, listen, socket_path
 from dl4mic.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
 from dl4mic.v1.data_pb2_grpc import add_DataServiceServicer_to_server
 from dl4mic.v1.job_pb2_grpc import add_JobServiceServicer_to_server
+from dl4mic.v1.maintenance_pb2_grpc import add_MaintenanceServiceServicer_to_server
 from dl4mic.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 from dl4mic.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
 from dl4mic_orchestrator.api.catalog import CatalogApi
 from dl4mic_orchestrator.api.data import DataApi
 from dl4mic_orchestrator.api.job import JobApi
+from dl4mic_orchestrator.api.maintenance import MaintenanceApi
 from dl4mic_orchestrator.api.model import ModelApi
 from dl4mic_orchestrator.api.network import Admission, NetworkApi
 from dl4mic_orchestrator.attempt import Attempts
+from dl4mic_orchestrator.backends.base import ServiceSpec
 from dl4mic_orchestrator.backends.local import LocalBackend
 from dl4mic_orchestrator.backends.nvml import find_gpus
 from dl4mic_orchestrator.briefing import ARTIFACTS, Briefing
@@ -36,7 +39,9 @@ from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.data_check import DataCheck
 from dl4mic_orchestrator.dial import Dialler
 from dl4mic_orchestrator.environments import Environments
+from dl4mic_orchestrator.examination import Examination
 from dl4mic_orchestrator.follow import Patience
+from dl4mic_orchestrator.inventory import Inventory
 from dl4mic_orchestrator.metrics import Callers, Metrics
 from dl4mic_orchestrator.plan import Limits
 from dl4mic_orchestrator.reconcile import Reconciler
@@ -78,7 +83,9 @@ class App:
         self.metrics = Metrics(self.store)
         self.callers = Callers(self.metrics.called)
         self._registry = Registry(self.store.models, BentoContent(settings.models))
-        self._locations = Locations(settings.roots, settings.uploads, self._artifacts_of)
+        self._locations = Locations(
+            settings.roots, settings.uploads, self._artifacts_of, self.catalog.examples()
+        )
         self._uses = Uses(self.store, self._locations)
         self._environments = Environments(
             settings.environments, settings.sources, find_uv(), settings.environment
@@ -194,13 +201,40 @@ class App:
         jobs = JobApi(self.store.jobs, settings.jobs, wake, self._uses.of_job)
         catalog = CatalogApi(self.catalog, self.store, capacity, self.reconciler.explain)
         models = ModelApi(self._registry, self._uses.of_model)
+        maintenance = self._make_maintenance(data)
         return {
             add_NetworkServiceServicer_to_server: NetworkApi(admission, self._warm, wake),
             add_JobServiceServicer_to_server: jobs,
             add_CatalogServiceServicer_to_server: catalog,
             add_DataServiceServicer_to_server: data,
             add_ModelServiceServicer_to_server: models,
+            add_MaintenanceServiceServicer_to_server: maintenance,
         }
+
+    def _make_maintenance(self, data: DataApi) -> MaintenanceApi:
+        settings = self._settings
+        environments, capacity = self._environments, self._backend.capacity
+        services = [
+            ServiceSpec(each.name, each.folder, each.python_versions)
+            for each in self.catalog.services()
+        ]
+        inventory = Inventory(
+            settings,
+            self.store,
+            self._uses,
+            lambda: environments.wanted(services),
+            data.is_busy,
+        )
+        examination = Examination(
+            settings,
+            self.store,
+            self.catalog,
+            services,
+            capacity,
+            lambda service: environments.place_of(service, gpu=bool(capacity().gpus)),
+            inventory,
+        )
+        return MaintenanceApi(inventory, settings.retention, examination)
 
 
 def run(settings: Settings) -> None:

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from dl4mic_orchestrator.interpreters import find_python
 LOCK_FILE = "requirements.txt"
 GPU_LOCK_FILE = "requirements-gpu.txt"
 SDK = "_sdk"
+WHEELS = "wheels"
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", re.MULTILINE)
 _LAST_WORDS = 6
 _LOCK_POLL_SECONDS = 0.1
@@ -82,15 +83,27 @@ class Environments:
         UnavailableError
             It cannot be made; the message holds uv's own words.
         """
-        lock = service.folder / LOCK_FILE
-        if gpu and (service.folder / GPU_LOCK_FILE).exists():
-            lock = service.folder / GPU_LOCK_FILE
-        return self._python(Recipe(service.name, lock, service.python_versions), progress)
+        return self._python(_recipe(service, gpu), progress)
+
+    def place_of(self, service: ServiceSpec, *, gpu: bool) -> Path:
+        """Tell where a service's environment lies, once it is made."""
+        return self._folder / _recipe(service, gpu).key(digest_of_sources(self._sources))
 
     def python_of_sdk(self, progress: Progress) -> Path:
         """Give the interpreter of the environment that holds the SDK alone."""
+        return self._python(self._recipe_of_sdk(), progress)
+
+    def wanted(self, services: Iterable[ServiceSpec]) -> set[Path]:
+        """Name what services of today use, be it there or not: environments, and the wheels that go into them."""
+        sources = digest_of_sources(self._sources)
+        both = (_recipe(service, gpu) for service in services for gpu in (False, True))
+        recipes = [self._recipe_of_sdk(), *both]
+        keys = {recipe.key(sources) for recipe in recipes if recipe.lock.exists()}
+        return {self._folder / key for key in keys} | {self._folder / WHEELS / sources}
+
+    def _recipe_of_sdk(self) -> Recipe:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return self._python(Recipe(SDK, self._sources[0] / LOCK_FILE, (version,)), progress)
+        return Recipe(SDK, self._sources[0] / LOCK_FILE, (version,))
 
     def _python(self, recipe: Recipe, progress: Progress) -> Path:
         if not recipe.lock.exists():
@@ -104,6 +117,8 @@ class Environments:
             with _locked(final.with_suffix(".lock"), progress):
                 if not python.exists():
                     self._make(recipe, final, sources, progress)
+        with suppress(OSError):  # another user may have made it
+            os.utime(final)  # its last use: old ones are cleared away
         return python
 
     def _make(self, recipe: Recipe, final: Path, sources: str, progress: Progress) -> None:
@@ -113,7 +128,8 @@ class Environments:
         progress.report(
             f"making the environment of {name}: installing {packages} packages (first use; about a minute)"
         )
-        partial = Path(tempfile.mkdtemp(prefix=f".{recipe.name}-", dir=self._folder))
+        # Named after its place: whoever holds that one's lock may clear away what a crash left of it.
+        partial = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=self._folder))
         try:
             self._fill(recipe, partial, sources, progress)
             partial.rename(final)
@@ -148,14 +164,15 @@ class Environments:
         self._run(progress, "pip", "install", *target, "--no-deps", "--compile-bytecode", *wheels)
 
     def _wheels(self, sources: str, progress: Progress) -> list[Path]:
-        folder = self._folder / "wheels" / sources
+        folder = self._folder / WHEELS / sources
         with _locked(folder.with_suffix(".lock"), progress):
             if not folder.exists():
                 self._build_wheels(folder, progress)
         return sorted(folder.glob("*.whl"))
 
     def _build_wheels(self, folder: Path, progress: Progress) -> None:
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=self._folder) as text:
+        prefix = f"._{WHEELS}-{folder.name}-"  # as in `_make`; no service's name begins with "_"
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=self._folder) as text:
             made = Path(text) / "wheels"
             for number, source in enumerate(self._sources):
                 # setuptools leaves its traces where it builds; the sources stay as they are.
@@ -181,6 +198,13 @@ class Environments:
         )
         if status:
             raise _UvError("\n".join(words.strip().splitlines()[-_LAST_WORDS:]))
+
+
+def _recipe(service: ServiceSpec, gpu: bool) -> Recipe:
+    lock = service.folder / LOCK_FILE
+    if gpu and (service.folder / GPU_LOCK_FILE).exists():
+        lock = service.folder / GPU_LOCK_FILE
+    return Recipe(service.name, lock, service.python_versions)
 
 
 def digest_of_sources(sources: Sequence[Path]) -> str:
@@ -246,11 +270,25 @@ def _unavailable(message: str) -> UnavailableError:
 def _locked(path: Path, progress: Progress) -> Iterator[None]:
     """Keep other threads and processes out."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        while not _try_lock(file):
-            progress.check()
-            time.sleep(_LOCK_POLL_SECONDS)
-        yield
+    while True:
+        with path.open("w") as file:
+            if _try_lock(file) and _is_at(file, path):
+                yield
+                return
+        progress.check()
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+@contextmanager
+def unused(place: Path) -> Iterator[bool]:
+    """Keep an environment, or wheels, from being made meanwhile; False where somebody makes it now."""
+    path = place.with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        free = _try_lock(file) and _is_at(file, path)
+        yield free
+        if free:
+            path.unlink()
 
 
 def _try_lock(file: TextIO) -> bool:
@@ -259,3 +297,11 @@ def _try_lock(file: TextIO) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Say whether an open file is still the one of its name: a lock that was cleared away keeps nobody out."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

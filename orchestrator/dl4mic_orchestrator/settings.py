@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from dl4mic_orchestrator.cleaning import Retention
 
 _NOT_FOR_INSTANCES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX")
 
@@ -51,6 +54,8 @@ class Settings:
         checkpoint first.
     cpus, memory_bytes
         For jobs; None for what the machine has.
+    retention
+        For how long a clean-up keeps what nobody uses.
     """
 
     workspace: Path
@@ -71,6 +76,7 @@ class Settings:
     warm_idle_seconds: float = 300.0
     cpus: float | None = None
     memory_bytes: int | None = None
+    retention: Retention = field(default_factory=Retention)
 
     @property
     def jobs(self) -> Path:
@@ -93,6 +99,15 @@ def workspace_folder() -> Path:
     named = os.environ.get("DL4MIC_WORKSPACE")
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(named).expanduser() if named else Path(data).expanduser() / "dl4mic"
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether only this machine reaches HOST:PORT."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def runtime_folder(workspace: Path) -> Path:

@@ -22,6 +22,12 @@ class Nvml(Protocol):
     def nvmlShutdown(self) -> None:
         """Close it."""
 
+    def nvmlSystemGetDriverVersion(self) -> str | bytes:
+        """Get the driver's version."""
+
+    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:
+        """Get the newest CUDA that the driver knows: 1000 times major plus 10 times minor."""
+
     def nvmlDeviceGetCount(self) -> int:
         """Count the GPUs."""
 
@@ -49,6 +55,21 @@ def find_gpus(nvml: Nvml) -> tuple[Gpu, ...]:
         return tuple(gpu for gpu in found if gpu is not None)
     finally:
         nvml.nvmlShutdown()
+
+
+def driver_versions(nvml: Nvml) -> tuple[str, tuple[int, int]]:
+    """Tell the driver's version, and the newest CUDA that it knows; ("", (0, 0)) without a driver."""
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return "", (0, 0)
+    try:
+        version = nvml.nvmlSystemGetDriverVersion()
+        cuda = int(nvml.nvmlSystemGetCudaDriverVersion_v2())
+    finally:
+        nvml.nvmlShutdown()
+    words = version.decode() if isinstance(version, bytes) else version
+    return words, (cuda // 1000, cuda % 1000 // 10)
 
 
 def _gpu(nvml: Nvml, index: int) -> Gpu | None:

@@ -61,6 +61,16 @@ def find(argument: str) -> ProcessRef | None:
     return None
 
 
+def command_lines() -> Iterator[str]:
+    """Iterate over what the machine's processes were started with: program and arguments, by spaces."""
+    for stat in _all():
+        try:
+            command = (_PROC / str(stat.pid) / "cmdline").read_bytes()
+        except OSError:
+            continue
+        yield command.replace(b"\0", b" ").decode("utf-8", "replace")
+
+
 def end_family(process: ProcessRef, grace_seconds: float) -> None:
     """End a process that leads a group, and everything that descends from it.
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dl4mic_orchestrator.__main__ import is_loopback, main
+from dl4mic_orchestrator.__main__ import main
+from dl4mic_orchestrator.settings import is_loopback
 
 
 @pytest.mark.parametrize(
