@@ -109,7 +109,9 @@ def test_perfect_model(ctx: Context, tmp_path: Path) -> None:
     assert found["task"] == "instance segmentation"
     model = found["models"][0]
     named = {key: model[key] for key in ("name", "weights", "network", "label", "rank")}
-    assert named == dict(name="bands:2", weights="best", network="bands", label="bands:2", rank=1)
+    assert named == {
+        "name": "bands:2", "weights": "best", "network": "bands", "label": "bands:2", "rank": 1
+    }  # fmt: skip
     assert model["pooled"] == found["pooled"] and model["against_best"] is None
     assert found["comparison"] is None
     assert found["pooled"][F1] == found["mean"][F1] == 1.0
