@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from dataclasses import dataclass
-from typing import Iterable, Iterator, Mapping, Sequence, Union
+from typing import Any, Iterable, Iterator, Mapping, Sequence, Union
+
+from google.protobuf.duration_pb2 import Duration
 
 from dl4mic.parameters import problem_of_value
 from dl4mic.v1.data_pb2 import Dataset, ModelReference
@@ -36,6 +39,8 @@ WITHOUT_TARGET = frozenset({Dataset.IMAGES, Dataset.NOISY_IMAGES})
 AXES = "TCZYX"
 MOST_LABELS = 32
 LARGEST_PRIORITY = 1000
+LONGEST_TITLE = 200
+LONGEST_DEADLINE_DAYS = 3650
 
 _LOCATION = re.compile(r"(/.*|[a-z0-9-]+:.*)", re.DOTALL)
 _MODEL_NAME = re.compile(r"[a-z0-9-]+(:[a-z0-9-]+)?")
@@ -186,6 +191,7 @@ def _check_options(options: JobOptions, network: Network) -> Iterator[Violation]
         yield from _check_name("options.job_id", options.job_id)
     if options.project:
         yield from _check_name("options.project", options.project)
+    yield from _check_title("options.title", options.title)
     if abs(options.priority) > LARGEST_PRIORITY:
         yield Violation("options.priority", "{} is not from -1000 to 1000".format(options.priority))
     if len(options.labels) > MOST_LABELS:
@@ -195,13 +201,41 @@ def _check_options(options: JobOptions, network: Network) -> Iterator[Violation]
     for key, value in sorted(options.labels.items()):
         yield from _check_name("options.labels", key)
         yield from _check_name("options.labels[{}]".format(key), value)
-    if options.HasField("deadline") and options.deadline.ToNanoseconds() <= 0:
-        yield Violation("options.deadline", "must lie in the future")
+    if options.HasField("deadline"):
+        yield from _check_deadline(options.deadline)
+    if options.device not in JobOptions.Device.values():
+        yield Violation("options.device", _not_among(options.device, JobOptions.Device))
     if options.device == JobOptions.GPU and network.resources.gpu == network.resources.NONE:
         yield Violation(
             "options.device",
             "{} computes on the CPU only; leave the device out".format(network.name),
         )
+
+
+def _check_title(field: str, title: str) -> Iterator[Violation]:
+    if len(title) > LONGEST_TITLE:
+        text = "has {} characters; at most {} are kept"
+        yield Violation(field, text.format(len(title), LONGEST_TITLE))
+    if has_control_characters(title):
+        yield Violation(field, "{!r} holds control characters; leave them out".format(title[:60]))
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether a text holds what steers a terminal or breaks a line, such as ESC or a line feed, or half a character."""
+    return any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in text)
+
+
+def _check_deadline(deadline: Duration) -> Iterator[Violation]:
+    days = (deadline.seconds + deadline.nanos / 1e9) / 86400.0
+    if not 0 < days <= LONGEST_DEADLINE_DAYS:
+        text = "must lie in the future, by at most {} days".format(LONGEST_DEADLINE_DAYS)
+        yield Violation("options.deadline", text)
+
+
+def _not_among(number: int, enumeration: Any) -> str:
+    """Say that a number is none of an enumeration's, and which words it has."""
+    words = [name for name, value in enumeration.items() if value]
+    return "{} is unknown here; use {}".format(number, ", ".join(words))
 
 
 def _check_name(field: str, text: str) -> Iterator[Violation]:
@@ -220,7 +254,10 @@ def _check_dataset(
 ) -> Iterator[Violation]:
     supervision = data.supervision or network.supervision
     targeted = with_target and network.supervision not in WITHOUT_TARGET
-    if with_target and supervision != network.supervision:
+    if data.supervision not in Dataset.Supervision.values():
+        text = _not_among(data.supervision, Dataset.Supervision)
+        yield Violation(field + ".supervision", text)
+    elif with_target and supervision != network.supervision:
         message = "{} learns from {}, not from {}".format(
             network.name, words_of(network.supervision), words_of(supervision)
         )

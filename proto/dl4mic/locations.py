@@ -153,7 +153,7 @@ def _confine(root: Path, inside: str, location: str, field: str) -> Path:
         words = "{!r}: a path holds no control characters"
         raise refuse(field, words.format(location))
     if any(len(os.fsencode(each)) > LONGEST_NAME_BYTES for each in inside.split("/")):
-        words = "{!r}: a name in it is longer than {} bytes"
+        words = "{!r}: a name in it is too long; {} bytes are the most"
         raise refuse(field, words.format(location, LONGEST_NAME_BYTES))
     try:
         path = (root / inside.lstrip("/")).resolve()
@@ -170,7 +170,8 @@ def _confine(root: Path, inside: str, location: str, field: str) -> Path:
 def _resolved(path: Path, location: str, field: str) -> Path:
     try:
         return path.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links, or a path that is too long as a whole
+    except (OSError, RuntimeError) as error:
+        # a loop of links, or a path that is too long as a whole
         raise refuse(field, "{!r} leads nowhere: {}".format(location, error)) from error
 
 

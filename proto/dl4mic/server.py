@@ -40,6 +40,14 @@ DOMAIN = "dl4mic"
 
 UNIX = "unix://"
 
+MOST_MESSAGE_BYTES = 600
+MOST_FIELD_BYTES = 100
+MOST_DESCRIPTION_BYTES = 500
+MOST_VIOLATION_BYTES = 2000
+"""A status travels in a call's trailers: clients take 8 KiB, and text that is not ASCII takes thrice its bytes."""
+
+_CUT = " [...] "
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of the system that say so."""
 
@@ -104,17 +112,38 @@ def _status(
     hint: str,
     violations: Sequence[Violation] = (),
 ) -> status_pb2.Status:
-    status = status_pb2.Status(code=code.value[0], message=message)
+    status = status_pb2.Status(code=code.value[0], message=bounded(message, MOST_MESSAGE_BYTES))
     info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
     if hint:
-        info.metadata["hint"] = hint
+        info.metadata["hint"] = bounded(hint, MOST_MESSAGE_BYTES)
     _pack(status, info)
     if violations:
-        request = error_details_pb2.BadRequest()
-        for each in violations:
-            request.field_violations.add(field=each.field, description=each.description)
-        _pack(status, request)
+        _pack(status, _bad_request(violations))
     return status
+
+
+def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
+    """Name the fields at fault, as many as a status carries."""
+    request = error_details_pb2.BadRequest()
+    for each in violations:
+        field = bounded(each.field, MOST_FIELD_BYTES)
+        request.field_violations.add(
+            field=field, description=bounded(each.description, MOST_DESCRIPTION_BYTES)
+        )
+        if request.ByteSize() > MOST_VIOLATION_BYTES:
+            break
+    return request
+
+
+def bounded(text: str, most_bytes: int) -> str:
+    """Cut a text, in its middle left out, to so many bytes of UTF-8."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= most_bytes:
+        return encoded.decode("utf-8")
+    half = (most_bytes - len(_CUT)) // 2
+    return (
+        encoded[:half].decode("utf-8", "ignore") + _CUT + encoded[-half:].decode("utf-8", "ignore")
+    )
 
 
 def _pack(status: status_pb2.Status, detail: Any) -> None:

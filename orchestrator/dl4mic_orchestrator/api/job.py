@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ from dl4mic_orchestrator.store.jobs import Filter, JobStore
 
 _LOG_FILE = "stderr.log"
 _DEFAULT_PAGE = 100
+_TOKEN = re.compile("[0-9]{1,18}")
 _WATCH_SECONDS = 1.0
 """How often a watcher that is gone is noticed; events wake a watch at once."""
 
@@ -74,7 +76,7 @@ class JobApi(JobServiceServicer):
         size = request.page_size or _DEFAULT_PAGE
         if not 0 < size <= MOST:
             raise refuse("page_size", f"{size} is not from 1 to {MOST}")
-        if request.page_token and not request.page_token.isdigit():
+        if request.page_token and not _TOKEN.fullmatch(request.page_token):
             raise refuse("page_token", "is none of this list's; start at the first page")
         wanted = Filter(
             [int(state) for state in request.states],
@@ -108,8 +110,10 @@ class JobApi(JobServiceServicer):
         with translated():
             job = self._jobs.message(request.job_id)
         attempt = request.attempt or job.attempt
-        if not 0 < attempt <= job.attempt or request.offset < 0:
+        if not 0 < attempt <= job.attempt:
             raise refuse("attempt", f"job {job.id} has had {job.attempt} attempts")
+        if request.offset < 0:
+            raise refuse("offset", f"{request.offset} is below 0")
         piece = _read_piece(self._folder / job.id / str(attempt) / _LOG_FILE, request.offset)
         over = attempt < job.attempt or fold.has_ended(job)
         return ReadLogResponse(

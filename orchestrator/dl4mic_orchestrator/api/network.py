@@ -17,6 +17,7 @@ import grpc
 from dl4mic import references
 from dl4mic.check import Request, check_predict, check_request, verb_word
 from dl4mic.contradictions import check_contradictions
+from dl4mic.image_header import check_image
 from dl4mic.locations import Locations, refuse
 from dl4mic.server import RpcError, is_local
 from dl4mic.v1.data_pb2 import ModelReference
@@ -244,6 +245,7 @@ class NetworkApi(NetworkServiceServicer):
         with translated():
             network = self._admission.catalog.network(header.network)
             self._check_header(header, network)
+            check_image(header.image, network)
             model = self._registered(header.model, network.name, local=local)
             registry = self._admission.registry
             if model is None:

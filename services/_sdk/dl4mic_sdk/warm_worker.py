@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import faulthandler
 import io
 import logging
 import os
@@ -14,13 +15,17 @@ from typing import Any, Dict, List
 
 import numpy as np
 
+from dl4mic_sdk.axis_order import AXES
+from dl4mic_sdk.data_rules import not_finite_fault
+from dl4mic_sdk.diagnosis import fault_of
+from dl4mic_sdk.errors import ImageError
 from dl4mic_sdk.frames import receive_frame, send_frame
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.job_folder import REQUEST_FILE, read_json
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.prediction import Prediction, Table
 from dl4mic_sdk.task import ModelFolder
-from dl4mic_sdk.worker import die_with_host, fault_of, open_network
+from dl4mic_sdk.worker import die_with_host, go_first, open_network
 
 log = logging.getLogger("dl4mic.worker")
 
@@ -59,16 +64,33 @@ def _answer(
     connection: socket.socket, network: Network, values: Dict[str, Any], content: bytes
 ) -> None:
     try:
-        pixels = np.frombuffer(content, dtype=values["dtype"]).reshape(values["shape"])
-        prediction = network.predict_image(
-            Image(pixels, values["axes"], values["pixel_size"], "image")
-        )
+        prediction = network.predict_image(_image(values, content))
     except Exception as error:
         log.error("the image could not be predicted", exc_info=error)
         send_frame(connection, {"fault": fault_of(error)})
         return
     _send(connection, prediction)
     send_frame(connection, {"end": True})
+
+
+def _image(values: Dict[str, Any], content: bytes) -> Image:
+    """Bring an image that was sent into the order of axes that networks know.
+
+    Raises
+    ------
+    ImageError
+        Pixels are NaN or infinite.
+    """
+    pixels = np.frombuffer(content, np.dtype(values["dtype"]).newbyteorder("<"))
+    bad = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
+    fault = not_finite_fault(bad)
+    if fault is not None:
+        raise ImageError("the image", fault.message, fault.hint)
+    axes = "".join(each for each in AXES if each in values["axes"])
+    order = [values["axes"].index(each) for each in axes]
+    ordered = np.ascontiguousarray(pixels.reshape(values["shape"]).transpose(order))
+    native = ordered.astype(ordered.dtype.newbyteorder("="), copy=False)
+    return Image(native, axes, values["pixel_size"], "image")
 
 
 def _send(connection: socket.socket, prediction: Prediction) -> None:
@@ -95,5 +117,7 @@ def _csv(table: Table) -> str:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
+    go_first()
     die_with_host(os.getppid())
     sys.exit(main(sys.argv[1:]))

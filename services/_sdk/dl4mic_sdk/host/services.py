@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Callable, Iterator
 
 import grpc
 
 from dl4mic import fold
+from dl4mic.locations import refuse
 from dl4mic.pages import page
 from dl4mic.server import CHUNK_BYTES, is_local
 from dl4mic.v1.job_pb2 import (
@@ -44,8 +44,8 @@ from dl4mic_sdk.host.describe import describe
 from dl4mic_sdk.host.jobs import Jobs
 from dl4mic_sdk.job_folder import LOG_FILE
 
-POLL_SECONDS = 0.1
-"""How often the file of a running job's events is looked at for its watchers."""
+WATCH_SECONDS = 1.0
+"""How often a watcher that is gone is noticed; events wake a watch at once."""
 
 
 class NetworkServicer(NetworkServiceServicer):  # type: ignore[misc]
@@ -109,25 +109,26 @@ class JobServicer(JobServiceServicer):  # type: ignore[misc]
     ) -> Iterator[JobEvent]:
         """Send the events after a sequence number until the job has ended."""
         record = self._jobs.record(request.job_id)
-        attempt, offset = record.first_attempt, 0
+        after = request.after_sequence
         while context.is_active():
             ended = fold.has_ended(record.job())
-            for behind, event in record.events(attempt, offset):
-                offset = behind
-                if event.sequence > request.after_sequence:
-                    yield event
-            if record.folder.attempt(attempt + 1).is_dir():
-                attempt, offset = attempt + 1, 0
-            elif ended:
+            events = record.events(after)
+            for event in events:
+                after = event.sequence
+                yield event
+            if ended:
                 return
-            else:
-                time.sleep(POLL_SECONDS)
+            record.wait(after, WATCH_SECONDS)
 
     def ReadLog(self, request: ReadLogRequest, context: grpc.ServicerContext) -> ReadLogResponse:
         """Return a piece of an attempt's log."""
         record = self._jobs.record(request.job_id)
         job = record.job()
         attempt = request.attempt or job.attempt
+        if not 0 < attempt <= job.attempt:
+            raise refuse("attempt", "job {} has had {} attempts".format(job.id, job.attempt))
+        if request.offset < 0:
+            raise refuse("offset", "{} is below 0".format(request.offset))
         try:
             with (record.folder.attempt(attempt) / LOG_FILE).open("rb") as file:
                 file.seek(request.offset)

@@ -19,6 +19,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import grpc
 
 from dl4mic.check import Refused, Violation, check_predict
+from dl4mic.image_header import check_image
 from dl4mic.plain import request_record
 from dl4mic.server import CHUNK_BYTES, RpcError
 from dl4mic.v1.network_pb2 import PredictImageRequest, PredictImageResponse
@@ -27,23 +28,8 @@ from dl4mic_sdk.frames import receive_frame, send_frame
 from dl4mic_sdk.host.jobs import Jobs
 from dl4mic_sdk.job_folder import LOG_FILE, REQUEST_FILE, write_json
 
-LARGEST_IMAGE_BYTES = 1 << 30
-"""Of one image by PredictImage; what is larger goes by reference."""
-
 _ANYWHERE = "/"
 """Stands for the images' location, which single images have none of."""
-
-_ITEM_BYTES = {
-    "bool": 1,
-    "uint8": 1,
-    "int8": 1,
-    "uint16": 2,
-    "int16": 2,
-    "uint32": 4,
-    "int32": 4,
-    "float32": 4,
-    "float64": 8,
-}
 
 log = logging.getLogger("dl4mic.host")
 
@@ -79,8 +65,10 @@ class WarmWorkers:
         RpcError
             The network could not predict the image.
         """
-        header, pixels = receive_image(requests)
+        header = _receive_header(requests)
         record = self._record(header, local)
+        expected = check_image(header.image, self._jobs.network(header.network))
+        pixels = _receive_pixels(requests, expected)
         with self._lock:
             self._keep_warm()
             worker = self._worker_for(record)
@@ -192,47 +180,26 @@ class _WarmWorker:
         shutil.rmtree(str(self._folder), ignore_errors=True)
 
 
-def receive_image(
-    requests: Iterator[PredictImageRequest],
-) -> Tuple[PredictImageRequest.Header, bytes]:
-    """Collect the header and pixels of a call.
-
-    Raises
-    ------
-    dl4mic.check.Refused
-        No header first, an unknown dtype, an image too large, or not as many bytes as the header says.
-    """
+def _receive_header(requests: Iterator[PredictImageRequest]) -> PredictImageRequest.Header:
     first = next(requests, PredictImageRequest())
     if first.WhichOneof("part") != "header":
         raise _refused("header", "must be the first message")
-    expected = _expected_bytes(first.header)
+    return first.header
+
+
+def _receive_pixels(requests: Iterator[PredictImageRequest], expected: int) -> bytes:
+    """Collect the pixels of a call, as many bytes as its header says, and no more in memory."""
     pixels = bytearray()
     for request in requests:
+        if request.WhichOneof("part") == "header":
+            raise _refused("header", "comes once, before the pixels")
         pixels += request.chunk
         if len(pixels) > expected:
             break
     if len(pixels) != expected:
         words = "expected {} bytes for shape and dtype, got {}".format(expected, len(pixels))
         raise _refused("chunk", words)
-    return first.header, bytes(pixels)
-
-
-def _expected_bytes(header: PredictImageRequest.Header) -> int:
-    image = header.image
-    if image.dtype not in _ITEM_BYTES:
-        known = ", ".join(_ITEM_BYTES)
-        raise _refused("header.image.dtype", "{!r} is not one of {}".format(image.dtype, known))
-    if len(image.shape) != len(image.axes) or not image.shape or min(image.shape) < 1:
-        words = "shape {} does not fit axes {!r}".format(list(image.shape), image.axes)
-        raise _refused("header.image.shape", words)
-    expected = _ITEM_BYTES[image.dtype]
-    for length in image.shape:
-        expected *= length
-    if expected > LARGEST_IMAGE_BYTES:
-        raise _refused(
-            "header.image.shape", "is over 1 GiB; send a folder by reference with Predict"
-        )
-    return expected
+    return bytes(pixels)
 
 
 def _refused(field: str, description: str) -> Refused:
