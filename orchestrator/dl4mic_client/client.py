@@ -18,6 +18,7 @@ from dl4mic_client.connection import Connection
 from dl4mic_client.data_calls import DataCalls
 from dl4mic_client.errors import Unreachable
 from dl4mic_client.job import Job
+from dl4mic_client.maintenance_calls import MaintenanceCalls
 from dl4mic_client.model_calls import ModelCalls
 from dl4mic_client.parameters import Plain
 from dl4mic_client.references import model_reference, network_of
@@ -64,7 +65,7 @@ def connect(server: str | None = None) -> Client:
     return Client(Connection(embedded.address, revive=embedded.ensure), embedded.workspace)
 
 
-class Client(ModelCalls, DataCalls):
+class Client(ModelCalls, DataCalls, MaintenanceCalls):
     """Calls to one server; make it with `connect`. It is a context manager.
 
     Parameters

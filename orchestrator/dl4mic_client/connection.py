@@ -13,6 +13,7 @@ from dl4mic.v1 import (
     catalog_pb2_grpc,
     data_pb2_grpc,
     job_pb2_grpc,
+    maintenance_pb2_grpc,
     model_pb2_grpc,
     network_pb2_grpc,
 )
@@ -50,6 +51,7 @@ class Connection:
         self.jobs = job_pb2_grpc.JobServiceStub(self._channel)
         self.data = data_pb2_grpc.DataServiceStub(self._channel)
         self.models = model_pb2_grpc.ModelServiceStub(self._channel)
+        self.maintenance = maintenance_pb2_grpc.MaintenanceServiceStub(self._channel)
         self.catalog = catalog_pb2_grpc.CatalogServiceStub(self._channel)
 
     def call(

@@ -150,7 +150,8 @@ def of_services(broken: Mapping[str, str], networks: int) -> list[Finding]:
     if not networks:
         hint = "Name the folder of the services: dl4mic serve --services DIR"
         findings.append(fault("services", "the server has no networks", hint))
-    return findings or [good("services", f"{networks} networks are served")]
+    served = "1 network is served" if networks == 1 else f"{networks} networks are served"
+    return findings or [good("services", served)]
 
 
 def of_memory(for_jobs: int, limit: int | None, needs: Mapping[str, int]) -> list[Finding]:

@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     CANCELLED = 5
     SERVER_FAULT = 6
     TRANSFER_FAULT = 7
+    FAULT_FOUND = 8
     INTERRUPTED = 130
 
 
@@ -40,6 +41,7 @@ MEANINGS = {
     ExitCode.CANCELLED: "the job was cancelled",
     ExitCode.SERVER_FAULT: "the server failed at a good request; its log says more",
     ExitCode.TRANSFER_FAULT: "a file could not be sent, fetched or written",
+    ExitCode.FAULT_FOUND: "dl4mic doctor found a fault",
     ExitCode.INTERRUPTED: "interrupted; a job that was being watched goes on",
 }
 

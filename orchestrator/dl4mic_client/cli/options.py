@@ -91,7 +91,8 @@ def _order(values: dict[str, Any]) -> Order:
     )
 
 
-def _seconds(ctx: click.Context, option: click.Parameter, value: str | None) -> float | None:
+def seconds(ctx: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Read the duration of an option: 90m, 2h30m, 1d."""
     if value is None:
         return None
     try:
@@ -135,7 +136,7 @@ _JOB_OPTIONS = (
     click.option(
         "--deadline",
         metavar="TIME",
-        callback=_seconds,
+        callback=seconds,
         help="The job fails if it has not ended in this time: 90m, 2h30m, 1d.",
     ),
 )

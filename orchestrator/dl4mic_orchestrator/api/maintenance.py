@@ -11,6 +11,7 @@ from typing import Protocol
 
 import grpc
 
+from dl4mic import clock
 from dl4mic.locations import refuse
 from dl4mic.server import RpcError
 from dl4mic.v1.maintenance_pb2 import (
@@ -70,7 +71,9 @@ class MaintenanceApi(MaintenanceServiceServicer):
 
     def Diagnose(self, request: DiagnoseRequest, context: grpc.ServicerContext) -> DiagnoseResponse:
         """Look at interpreter, disk, devices, environments and clock."""
-        return DiagnoseResponse(findings=self._diagnosis.findings())
+        findings = self._diagnosis.findings()
+        context.set_trailing_metadata((clock.header(time.time()),))
+        return DiagnoseResponse(findings=findings)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

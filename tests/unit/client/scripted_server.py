@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 
-from dl4mic import check, fold, server
+from dl4mic import check, clock, fold, server
 from dl4mic.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
@@ -18,6 +19,8 @@ from dl4mic.v1 import (
     data_pb2_grpc,
     job_pb2,
     job_pb2_grpc,
+    maintenance_pb2,
+    maintenance_pb2_grpc,
     model_pb2,
     model_pb2_grpc,
     network_pb2,
@@ -108,6 +111,10 @@ class ScriptedServer:
         What has arrived of uploads that are not whole.
     damage
         What is sent does not fit its checksum or shape.
+    removals
+        What a clean-up would delete, and does when it is asked to; `cleans` are the requests.
+    findings
+        Of the diagnosis.
     hold
         Watchers wait for the end of the job, as they do at a real server.
     """
@@ -123,6 +130,10 @@ class ScriptedServer:
         self.jobs: dict[str, job_pb2.Job] = {}
         self.events: dict[str, list[job_pb2.JobEvent]] = {}
         self.models: dict[str, model_pb2.Model] = {}
+        self.removals: list[maintenance_pb2.Removal] = []
+        self.cleans: list[maintenance_pb2.CleanRequest] = []
+        self.findings: list[maintenance_pb2.Finding] = []
+        self.clock_ahead_seconds = 0.0
         self.log = ""
         self.damage = False
         self.hold = False
@@ -134,6 +145,9 @@ class ScriptedServer:
         }
         if not alone:
             servicers[model_pb2_grpc.add_ModelServiceServicer_to_server] = _Models(self)
+            servicers[maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server] = _Maintenance(
+                self
+            )
             servicers[catalog_pb2_grpc.add_CatalogServiceServicer_to_server] = _Catalog()
         self._near = server.listen(f"unix://{socket}", servicers, workers=8)
         self._far = server.listen("localhost:0", servicers, workers=8)
@@ -278,6 +292,27 @@ class _Jobs(job_pb2_grpc.JobServiceServicer):
         self._scripted.job(request.job_id)
         del self._scripted.jobs[request.job_id]
         return job_pb2.DeleteJobResponse(freed_bytes=2048)
+
+
+class _Maintenance(maintenance_pb2_grpc.MaintenanceServiceServicer):
+    def __init__(self, scripted: ScriptedServer) -> None:
+        self._scripted = scripted
+
+    def Clean(self, request, context):
+        self._scripted.cleans.append(request)
+        found = list(self._scripted.removals)
+        if not request.dry_run:
+            self._scripted.removals.clear()
+        return maintenance_pb2.CleanResponse(
+            removals=found,
+            removal_count=len(found),
+            freed_bytes=sum(each.size for each in found),
+        )
+
+    def Diagnose(self, request, context):
+        now = time.time() + self._scripted.clock_ahead_seconds
+        context.set_trailing_metadata((clock.header(now),))
+        return maintenance_pb2.DiagnoseResponse(findings=self._scripted.findings)
 
 
 class _Data(data_pb2_grpc.DataServiceServicer):
