@@ -46,10 +46,10 @@ LAST_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-def service_spec(catalog: Catalog, network: str) -> ServiceSpec:
+def service_spec(catalog: Catalog, network: str, *, sdk_alone: bool = False) -> ServiceSpec:
     """Describe the service of a network to a backend."""
     service = catalog.service(network)
-    return ServiceSpec(service.name, service.folder, service.python_versions)
+    return ServiceSpec(service.name, service.folder, service.python_versions, sdk_alone)
 
 
 class Called(Followed, Protocol):
@@ -207,15 +207,19 @@ class Attempts:
         folder = self.briefing.write(job)
         error = self.data_check.run(folder, reporter)
         if error is None:
-            self.backend.prepare(service_spec(self.catalog, job.network), reporter)
+            self.backend.prepare(self._service_spec(job), reporter)
         return error
+
+    def _service_spec(self, job: JobMessage) -> ServiceSpec:
+        """Describe what runs a job: to score finished predictions, nothing of a network is needed."""
+        return service_spec(self.catalog, job.network, sdk_alone=bool(job.qc.prediction))
 
     def _launch(self, job: JobMessage, instance: Instance, interruption: Interruption) -> Outcome:
         interruption.check()
         folder = self.briefing.attempt_folder(job.id, job.attempt)
         spec = LaunchSpec(
             instance_id=instance.id,
-            service=service_spec(self.catalog, job.network),
+            service=self._service_spec(job),
             grant=instance.grant,
             jobs=self.briefing.folder,
             attempt=job.attempt,

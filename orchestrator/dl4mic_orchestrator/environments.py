@@ -83,7 +83,8 @@ class Environments:
         UnavailableError
             It cannot be made; the message holds uv's own words.
         """
-        return self._python(_recipe(service, gpu), progress)
+        recipe = self._recipe_of_sdk() if service.sdk_alone else _recipe(service, gpu)
+        return self._python(recipe, progress)
 
     def place_of(self, service: ServiceSpec, *, gpu: bool) -> Path:
         """Tell where a service's environment lies, once it is made."""

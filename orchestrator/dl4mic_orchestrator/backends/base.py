@@ -16,11 +16,20 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """The service to run: name, folder, and the Python versions that its lock supports, the preferred one first."""
+    """The service to run.
+
+    Attributes
+    ----------
+    python_versions
+        That its lock supports, the preferred one first.
+    sdk_alone
+        Nothing of its networks is needed: it runs in the environment of the SDK, without their frameworks.
+    """
 
     name: str
     folder: Path
     python_versions: tuple[str, ...]
+    sdk_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ class Registry:
                 for key, value in values.items()
                 if isinstance(value, (int, float))
             }
-            self.rows.add_scores(Scores(digests[name], job_id, time.time(), numbers))
+            if numbers:
+                self.rows.add_scores(Scores(digests[name], job_id, time.time(), numbers))
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
@@ -144,16 +145,17 @@ def _read_json(path: Path) -> Any:
 
 
 def _scores_by_model(report: Mapping[str, Any], names: list[str]) -> dict[str, Mapping[str, Any]]:
-    """Read the pooled scores: of the one model, or of each in `models`."""
-    scored = {
-        entry.get("name"): entry.get("pooled")
-        for entry in report.get("models", ())
-        if isinstance(entry, dict)
-    }
+    """Read the pooled scores: of the one model, or of each in `models`, which come best first.
+
+    Of several sets of weights of a model those of "best" count, which it predicts with unless it is asked for others;
+    without these, the highest rank.
+    """
+    entries = [each for each in reversed(report.get("models", [])) if isinstance(each, dict)]
+    entries.sort(key=lambda each: each.get("weights") == "best")
     found: dict[str, Mapping[str, Any]] = {
-        name: pooled
-        for name, pooled in scored.items()
-        if name in names and isinstance(pooled, dict)
+        each["name"]: each["pooled"]
+        for each in entries
+        if each.get("name") in names and isinstance(each.get("pooled"), dict)
     }
     if not found and len(names) == 1 and isinstance(report.get("pooled"), dict):
         return {names[0]: report["pooled"]}

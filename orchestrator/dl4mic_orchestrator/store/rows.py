@@ -96,7 +96,7 @@ def new_row(
         "state": int(JobState.PENDING),
         "attempt": 1,
         "priority": job.priority,
-        "device": options.device or JobOptions.AUTO,
+        "device": _device(job, options),
         "depends_on": list(depends_on),
         "pinned_models": dict(pinned),
         "deadline_time": deadline,
@@ -107,6 +107,11 @@ def new_row(
         "request_digest": digest,
         "message": job.SerializeToString(),
     }
+
+
+def _device(job: JobMessage, options: JobOptions) -> int:
+    """Give the device that a job asks for; finished predictions are scored without the network's GPU."""
+    return JobOptions.CPU if job.qc.prediction else options.device or JobOptions.AUTO
 
 
 def request_digest(job: JobMessage) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,19 @@ def test_an_environment_is_made_once(tmp_path: Path, service: ServiceSpec) -> No
     ]
     assert "--require-hashes" in (tmp_path / "calls").read_text()
     assert "--no-deps --compile-bytecode" in (tmp_path / "calls").read_text()
+
+
+def test_what_needs_the_sdk_alone_gets_its_environment(
+    tmp_path: Path, service: ServiceSpec
+) -> None:
+    made, waiter = make(tmp_path), Waiter()
+    (tmp_path / "source" / "requirements.txt").write_text("numpy==2.0\n")
+    alone = replace(service, sdk_alone=True)
+    python = made.python_of(alone, gpu=True, progress=waiter)
+    assert python == made.python_of_sdk(waiter)
+    assert [each.partition(":")[0] for each in waiter.words] == [
+        "making the environment of the SDK"
+    ]
 
 
 def test_what_differs_is_another_environment(tmp_path: Path, service: ServiceSpec) -> None:

@@ -101,3 +101,32 @@ def test_scores_are_kept_by_digest(
     (tmp_path / "qc.json").write_text(json.dumps(report))
     registry.add_scores("q", tmp_path, {"m:1": digest})
     assert [scores.values for scores in registry.rows.scores(digest)] == [{"f1": 0.5}]
+
+
+@pytest.mark.parametrize(
+    ("ranked", "kept"),
+    [
+        ([("10", 0.9), ("best", 0.5), ("last", 0.4)], 0.5),
+        ([("10", 0.9), ("last", 0.4)], 0.9),
+    ],
+)
+def test_of_several_weights_those_count_that_it_predicts_with(
+    registry: Registry, model: Path, tmp_path: Path, ranked: list[tuple[str, float]], kept: float
+) -> None:
+    digest = registry.publish(model, ORIGIN).digest
+    other = {"name": "n:2", "weights": "best", "pooled": {"f1": 1.0}}
+    models = [{"name": "m:1", "weights": w, "pooled": {"f1": score}} for w, score in ranked]
+    report = {"models": [other, *models], "pooled": {"f1": 1.0}}
+    (tmp_path / "qc.json").write_text(json.dumps(report))
+    registry.add_scores("q", tmp_path, {"m:1": digest})
+    assert [scores.values for scores in registry.rows.scores(digest)] == [{"f1": kept}]
+
+
+def test_a_model_that_could_not_be_scored_keeps_no_scores(
+    registry: Registry, model: Path, tmp_path: Path
+) -> None:
+    digest = registry.publish(model, ORIGIN).digest
+    report = {"models": [{"name": "m:1", "weights": "best", "pooled": {"f1": None}}]}
+    (tmp_path / "qc.json").write_text(json.dumps(report))
+    registry.add_scores("q", tmp_path, {"m:1": digest})
+    assert list(registry.rows.scores(digest)) == []
