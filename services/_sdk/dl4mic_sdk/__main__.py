@@ -52,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
         default=60.0,
         help="an idle instance or warm worker ends (%(default)s)",
     )
+    serve.add_argument(
+        "--silence",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="a worker without a sign of life for so long is ended (%(default)s)",
+    )
     serve.set_defaults(command=_serve)
     run = commands.add_parser(
         "run", help="do the job of an attempt's folder, which holds request.json, with no server"
@@ -88,6 +95,7 @@ def _serve(options: argparse.Namespace) -> int:
                 attempt=options.attempt,
                 warm=options.warm,
                 idle_seconds=options.idle_seconds,
+                silence_seconds=options.silence,
             )
         )
     except (ManifestError, OSError) as error:
@@ -110,6 +118,13 @@ def _run(options: argparse.Namespace) -> int:
 
     if not (options.folder / "request.json").exists():
         return _say_error("{} holds no request.json".format(options.folder))
+    if not options.folder.resolve().name.isdigit():
+        return _say_error(
+            "{}: the folder of an attempt is called by its number, e.g. JOB/1".format(
+                options.folder
+            )
+        )
+    (options.folder / "artifacts").mkdir(exist_ok=True)  # those of a published job have moved away
     return work([str(options.folder)])
 
 
