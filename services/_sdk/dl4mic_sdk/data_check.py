@@ -13,9 +13,11 @@ from typing import Any, Dict, List, Mapping, Optional, Set
 from dl4mic_sdk.data_rules import TARGETS_OF_IMAGES, Need, supervision_of
 from dl4mic_sdk.data_summary import DataSummary, stat_of
 from dl4mic_sdk.dataset_reader import Dataset, DatasetReader
+from dl4mic_sdk.diagnosis import fault_of
 from dl4mic_sdk.errors import DataError, SdkError
 from dl4mic_sdk.images import list_images
-from dl4mic_sdk.job_folder import REQUEST_FILE, read_json, write_json
+from dl4mic_sdk.inputs import SUMMARY_FILE
+from dl4mic_sdk.job_folder import EXIT_FAULT, EXIT_OF_CODE, REQUEST_FILE, read_json, write_json
 from dl4mic_sdk.model_check import check_models
 from dl4mic_sdk.model_source import check_source
 from dl4mic_sdk.prediction_check import check_predictions
@@ -23,9 +25,7 @@ from dl4mic_sdk.split import split_by_parameters
 
 __all__ = ["DataSummary", "check_data", "main"]
 
-SUMMARY_FILE = "data.json"
 FAULT_FILE = "data_fault.json"
-EXIT_FAULT = 3
 
 _FORMAT = 1
 _DECIDING = ("verb", "data", "validation", "prediction", "parameters")
@@ -78,9 +78,8 @@ def main(arguments: List[str]) -> int:
         fault_file.unlink()
     try:
         check_data(read_json(attempt_folder / REQUEST_FILE), attempt_folder)
-    except SdkError as error:
-        write_json(fault_file, _fault_of(error))
-        return EXIT_FAULT
+    except (SdkError, OSError, MemoryError) as error:
+        return _give_up(fault_file, fault_of(error, attempt_folder))
     return 0
 
 
@@ -147,14 +146,12 @@ def _listed(request: Mapping[str, Any]) -> Set[str]:
     return listed
 
 
-def _fault_of(error: SdkError) -> Dict[str, Any]:
-    files = error.files if isinstance(error, DataError) else []
-    return {
-        "message": error.message,
-        "hint": error.hint,
-        "files": [{"path": path, "message": message} for path, message in files],
-        "file_count": error.file_count if isinstance(error, DataError) else 0,
-    }
+def _give_up(fault_file: Path, fault: Mapping[str, Any]) -> int:
+    try:
+        write_json(fault_file, fault)
+    except OSError:  # a full disk: the status says it, too
+        return EXIT_OF_CODE.get(fault["code"], 1)
+    return EXIT_FAULT
 
 
 if __name__ == "__main__":

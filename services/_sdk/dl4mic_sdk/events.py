@@ -25,7 +25,8 @@ class EventWriter:
     Notes
     -----
     Sequence numbers run on over the attempts of a job: the first event of an attempt follows the last one of the
-    attempt before. A line that a dying writer left unfinished is cut off.
+    attempt before. A line that a dying writer left unfinished is cut off. An event that cannot be written has not
+    happened: nothing of it stays behind, and the next one takes its number.
     """
 
     def __init__(self, attempt_folder: Path) -> None:
@@ -34,20 +35,36 @@ class EventWriter:
         path = attempt_folder / FILE_NAME
         _cut_unfinished_line(path)
         self._sequence = last_sequence(attempt_folder)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("ab", buffering=0)
 
     def append(self, kind: str, event: Mapping[str, Any]) -> None:
-        """Add an event of the kind of one of JobEvent's fields: "metric", "progress", ..."""
+        """Add an event of the kind of one of JobEvent's fields: "metric", "progress", ...
+
+        Raises
+        ------
+        OSError
+            It cannot be written, e.g. because the disk is full.
+        ValueError
+            The writer is closed.
+        """
         with self._lock:
-            self._sequence += 1
             line = {
-                "sequence": self._sequence,
+                "sequence": self._sequence + 1,
                 "time": now(),
                 "attempt": self._attempt,
                 kind: _finite(event),
             }
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            self._write((json.dumps(line) + "\n").encode("utf-8"))
+            self._sequence += 1
+
+    def _write(self, line: bytes) -> None:
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            while line:
+                line = line[self._file.write(line) or 0 :]
+        except OSError:
+            self._file.truncate(before)
+            raise
 
     def close(self) -> None:
         """Put everything on disk and let go of the file."""

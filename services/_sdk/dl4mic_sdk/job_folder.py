@@ -11,6 +11,7 @@ JOBS/<job id>/
     ├── stderr.log     what the worker said
     ├── data.json      what the data check found
     ├── fault.json     why the worker gave up
+    ├── reserve        room on the disk for the word about its end, while it runs
     ├── checkpoints/
     └── artifacts/     what the attempt makes; renamed to the job's when it succeeded
 """
@@ -29,6 +30,19 @@ FAULT_FILE = "fault.json"
 LOG_FILE = "stderr.log"
 ARTIFACTS = "artifacts"
 CANCEL_FILE = "cancel"
+RESERVE_FILE = "reserve"
+
+EXIT_DONE = 10
+"""Of a worker that has done its job. Not 0: a library that calls exit(0) in mid-job must not pass for a success."""
+
+EXIT_FAULT = 3
+"""Of a worker that gave up, with `fault.json` where that could be written."""
+
+EXIT_STOPPED = 4
+"""Of a worker that was asked to stop and has put its work into a resumable state."""
+
+EXIT_OF_CODE = {"OUT_OF_MEMORY": 5, "DISK_FULL": 6, "VOLUME_UNAVAILABLE": 7}
+"""Code of a fault that may have kept `fault.json` from being written -> the exit status that says it, too."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import ctypes
-import errno
+import faulthandler
 import importlib.util
 import logging
 import os
@@ -16,24 +16,33 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
-from dl4mic_sdk.errors import DataError, SdkError, Stopped
+from dl4mic_sdk.diagnosis import fault_of
+from dl4mic_sdk.errors import SdkError, Stopped
 from dl4mic_sdk.events import EventWriter
-from dl4mic_sdk.job_folder import FAULT_FILE, REQUEST_FILE, read_json, write_json
+from dl4mic_sdk.inputs import changed_files
+from dl4mic_sdk.job_folder import (
+    EXIT_DONE,
+    EXIT_FAULT,
+    EXIT_OF_CODE,
+    EXIT_STOPPED,
+    FAULT_FILE,
+    REQUEST_FILE,
+    read_json,
+    write_json,
+)
 from dl4mic_sdk.network import Network
 
-EXIT_FAULT = 3
-EXIT_STOPPED = 4
 HEARTBEAT_SECONDS = 10.0
 PARENT_CHECK_SECONDS = 1.0
 
 _PR_SET_PDEATHSIG = 1
-_MEMORY_ERRORS = ("ResourceExhaustedError", "OutOfMemoryError")
+_FIRST_TO_GO = "500"
+"""Of 1000, as the kernel weighs whom to kill when memory runs out: the worker, not the host that can tell of it."""
 
 log = logging.getLogger("dl4mic.worker")
 
@@ -46,10 +55,8 @@ def main(arguments: List[str]) -> int:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    events = EventWriter(attempt_folder)
-    events.append("state", {"state": "RUNNING"})
     try:
-        run(attempt_folder, events)
+        _do(attempt_folder)
     except Stopped:
         log.info("stopped as asked")
         return EXIT_STOPPED
@@ -57,11 +64,30 @@ def main(arguments: List[str]) -> int:
         BaseException
     ) as error:  # a KeyboardInterrupt or SystemExit of the network is a fault like another
         log.error("the job failed", exc_info=error)
-        write_json(attempt_folder / FAULT_FILE, fault_of(error))
-        return EXIT_FAULT
+        return give_up(attempt_folder, error)
+    return 0
+
+
+def _do(attempt_folder: Path) -> None:
+    stale = attempt_folder / FAULT_FILE
+    if stale.exists():
+        stale.unlink()
+    events = EventWriter(attempt_folder)
+    try:
+        events.append("state", {"state": "RUNNING"})
+        run(attempt_folder, events)
     finally:
         events.close()
-    return 0
+
+
+def give_up(attempt_folder: Path, error: BaseException) -> int:
+    """Leave word of why, and return the exit status, which says it where the word cannot be written."""
+    fault = fault_of(error, attempt_folder)
+    try:
+        write_json(attempt_folder / FAULT_FILE, fault)
+    except OSError as full:
+        log.error("this cannot be written down: %s (%s)", fault["message"], full)
+    return EXIT_OF_CODE.get(fault["code"], EXIT_FAULT)
 
 
 def run(attempt_folder: Path, events: EventWriter) -> None:
@@ -79,15 +105,28 @@ def run(attempt_folder: Path, events: EventWriter) -> None:
     request = read_json(attempt_folder / REQUEST_FILE)
     ctx = Context(attempt_folder, events, Device("cpu", ""))
     signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
-    threading.Thread(target=_beat, args=(events, os.getppid()), daemon=True).start()
+    beat = threading.Thread(target=_beat, args=(attempt_folder, events, os.getppid()), daemon=True)
+    beat.start()
     log.info("checking the data")
     data = verbs.check(request, ctx)
+    if request.get("prediction"):
+        verbs.qc_of_predictions(request, data, ctx)
+        return
     log.info("importing the network")
     network = open_network(request)
     log.info("trying the device")
     ctx.device = network.device_kernel(request["device"])
     log.info("computing on %s %s", ctx.device.kind, ctx.device.name)
     verbs.RUN[request["verb"]](request, data, network, ctx)
+    _warn_of_changes(ctx)
+
+
+def _warn_of_changes(ctx: Context) -> None:
+    changed = changed_files(ctx.attempt_folder)
+    if changed:
+        path, what = changed[0]
+        words = "{} {}, and {} other files: the result may mix what was and what is"
+        ctx.warning("input-changed", words.format(path, what, len(changed) - 1))
 
 
 def open_network(request: Mapping[str, Any]) -> Network:
@@ -122,46 +161,11 @@ def import_network(folder: Path) -> Any:
     return module
 
 
-def fault_of(error: BaseException) -> Dict[str, Any]:
-    """Say why the job failed, in the JSON form of the contract's JobError."""
-    if isinstance(error, DataError):
-        files = [{"path": path, "message": message} for path, message in error.files]
-        return _fault(
-            error.code, error.message, error.hint, files=files, file_count=error.file_count
-        )
-    if isinstance(error, SdkError):
-        return _fault(error.code, error.message, error.hint)
-    if isinstance(error, MemoryError) or type(error).__name__ in _MEMORY_ERRORS:
-        return _fault(
-            "OUT_OF_MEMORY",
-            "memory ran out: {}".format(_first_line(error)),
-            "Lower batch_size or patch_size, or use smaller tiles.",
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _fault(
-            "DISK_FULL",
-            "the disk is full: {}".format(error),
-            "Free some space, then retry the job.",
-        )
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    message = "{}: {} ({}, line {})".format(
-        type(error).__name__, _first_line(error), Path(where.filename).name, where.lineno
-    )
-    return _fault(
-        "INTERNAL", message, "This is a defect of the network; the job's log has the details."
-    )
+def _beat(attempt_folder: Path, events: EventWriter, parent: int) -> None:
+    """Give signs of life, and end when the host is gone (where the kernel does not see to that).
 
-
-def _fault(code: str, message: str, hint: str, **more: Any) -> Dict[str, Any]:
-    return dict(more, code=code, message=message, hint=hint)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-
-
-def _beat(events: EventWriter, parent: int) -> None:
-    """Give signs of life, and end when the host is gone (where the kernel does not see to that)."""
+    A worker that can no longer say that it lives has no record of what it does, and ends.
+    """
     last = 0.0
     while True:
         if os.getppid() != parent:
@@ -172,6 +176,9 @@ def _beat(events: EventWriter, parent: int) -> None:
                 events.append("heartbeat", {"memory_bytes": resident_bytes()})
             except ValueError:
                 return  # the file is closed: the job is over
+            except OSError as error:
+                log.error("no sign of life can be written", exc_info=error)
+                os._exit(give_up(attempt_folder, error))
         time.sleep(PARENT_CHECK_SECONDS)
 
 
@@ -194,9 +201,21 @@ def die_with_host(host: Optional[int]) -> None:
         os._exit(EXIT_STOPPED)
 
 
+def go_first() -> None:
+    """Have the kernel take this process before others when memory runs out."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
+    except OSError:
+        pass  # not Linux, or less than it has already
+
+
 if __name__ == "__main__":
+    faulthandler.enable()  # the log gets the stack when native code fails, or the host ends a hang
+    go_first()
     die_with_host(int(sys.argv[2]) if len(sys.argv) > 2 else None)
     status = main(sys.argv[1:])
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(status)  # everything is on disk, and a framework takes seconds to take itself down
+    os._exit(
+        status or EXIT_DONE
+    )  # everything is on disk, and a framework takes seconds to take itself down

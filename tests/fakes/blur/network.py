@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
+import resource
 import signal
+import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 from scipy import ndimage
@@ -186,14 +189,39 @@ def smooth(image: Image, sigma: float) -> np.ndarray:
 
 def go_wrong(how: str) -> None:
     """Fail as asked."""
-    if how == "exception":
-        raise ValueError("asked to fail")
-    if how == "memory":
-        raise MemoryError("asked to fail")
-    if how == "disk":
-        raise OSError(errno.ENOSPC, "No space left on device")
-    if how == "segfault":
-        os.kill(os.getpid(), signal.SIGSEGV)
+    _FAULTS[how]()
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _exceed_a_limit() -> None:
+    """Ask for more than this process may have, as a batch system may limit it."""
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 33, 1 << 33))
+    np.ones(1 << 34, np.uint8)
+
+
+def _take_all_memory() -> None:
+    """Take memory until the kernel steps in; for tests that limit it."""
+    taken = []
+    while True:
+        taken.append(np.ones(1 << 25, np.uint8))
+
+
+_FAULTS: Dict[str, Callable[[], Any]] = {
+    "exception": lambda: _raise(ValueError("asked to fail")),
+    "memory": lambda: _raise(MemoryError("asked to fail")),
+    "limit": _exceed_a_limit,
+    "allocate": _take_all_memory,
+    "disk": lambda: _raise(OSError(errno.ENOSPC, "No space left on device")),
+    "segfault": lambda: ctypes.string_at(0),
+    "bus": lambda: os.kill(os.getpid(), signal.SIGBUS),
+    "abort": os.abort,
+    "exit": lambda: sys.exit("asked to leave"),
+    "leave": lambda: os._exit(0),
+    "hang": lambda: ctypes.PyDLL(None).sleep(3600),  # holds the interpreter's lock meanwhile
+}
 
 
 def _one_epoch(schedule: Schedule) -> Schedule:

@@ -417,7 +417,8 @@ def test_as_a_command(folders: Folders) -> None:
     path = float_labels(folders)
     assert run_check(folders).returncode == data_check.EXIT_FAULT
     fault = json.loads((folders.root / "1" / "data_fault.json").read_text())
-    assert set(fault) == {"message", "hint", "files", "file_count"}
+    assert set(fault) == {"code", "message", "hint", "files", "file_count"}
+    assert fault["code"] == "INVALID_INPUT"
     assert fault["files"][0]["path"] == str(path) and fault["file_count"] == 1
     assert not (folders.root / "1" / "data.json").exists()
     folders.mask(2, labelled())

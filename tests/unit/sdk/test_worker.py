@@ -10,7 +10,8 @@ import pytest
 
 from dl4mic_sdk.errors import DataError, DeviceError, ImageError, ModelError, SdkError
 from dl4mic_sdk.task import ModelFolder
-from dl4mic_sdk.worker import fault_of, import_network, open_network
+from dl4mic_sdk.diagnosis import fault_of
+from dl4mic_sdk.worker import import_network, open_network
 
 
 class ResourceExhaustedError(Exception):

@@ -6,21 +6,17 @@ An *instance* of an orchestrator runs one attempt of one job and leaves publicat
 
 from __future__ import annotations
 
-import logging
 import shutil
-import signal
 import threading
 import time
 import uuid
-from collections import deque
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import grpc
 
-from dl4mic import fold, retry
-from dl4mic.check import Refused, Request, check_request, verb_word
+from dl4mic import fold
+from dl4mic.check import Request, check_request, verb_word
 from dl4mic.contradictions import check_contradictions
 from dl4mic.locations import Locations, refuse
 from dl4mic.manifest import Service
@@ -28,15 +24,14 @@ from dl4mic.plain import request_record
 from dl4mic.references import JOB_PREFIX, R, needed_jobs, resolve
 from dl4mic.server import RpcError, not_found
 from dl4mic.v1.data_pb2 import ModelReference
-from dl4mic.v1.job_pb2 import Job, JobError
+from dl4mic.v1.job_pb2 import Job
 from dl4mic_sdk.host import faults
-from dl4mic_sdk.host.process import EXIT_STOPPED, Worker
+from dl4mic_sdk.host.attempt import SILENCE_SECONDS
 from dl4mic_sdk.host.record import JobRecord
-from dl4mic_sdk.job_folder import JOB_FILE, REQUEST_FILE, JobFolder, write_json
+from dl4mic_sdk.host.runner import Runner, end
+from dl4mic_sdk.job_folder import JOB_FILE, JobFolder
 
 UPLOADS = ".uploads"
-
-log = logging.getLogger("dl4mic.host")
 
 
 class Jobs:
@@ -54,6 +49,8 @@ class Jobs:
         Number of the one attempt that an instance of an orchestrator runs; None for a service by itself.
     on_idle
         Called by an instance when its job has ended.
+    silence_seconds
+        A worker that gives no sign of life for so long is UNRESPONSIVE.
     """
 
     def __init__(
@@ -63,24 +60,26 @@ class Jobs:
         roots: Mapping[str, Path],
         attempt: Optional[int] = None,
         on_idle: Callable[[], None] = lambda: None,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self.service = service
         examples = {service.name: service.example}
         self.locations = Locations(roots, folder / UPLOADS, self._artifacts_of, examples)
         self._folder = folder
         self._attempt = attempt
-        self._on_idle = on_idle
         self._records: Dict[str, JobRecord] = {}
-        self._queue: Deque[str] = deque()
-        self._changed = threading.Condition()
-        self._worker: Optional[Worker] = None
-        self._running: Optional[str] = None
-        self._closing = False
         self._local: Dict[str, bool] = {}
+        self._lock = threading.Lock()
+        self._runner = Runner(
+            self.record,
+            self._plain,
+            instance=attempt is not None,
+            on_idle=on_idle,
+            silence_seconds=silence_seconds,
+        )
         if attempt is None:
             self._find_jobs()
-        self._thread = threading.Thread(target=self._run_queue, name="jobs")
-        self._thread.start()
+        self._runner.start()
 
     def submit(self, request: Request, local: bool, caller: str) -> Job:
         """Accept a job, or return the one that was accepted under its id.
@@ -98,13 +97,15 @@ class Jobs:
         job_id = request.options.job_id or "{}-{}".format(
             verb_word(request).partition("_")[0], uuid.uuid4().hex[:8]
         )
-        with self._changed:
+        with self._lock:
             if job_id in self._records:
                 return self._same(self._records[job_id], request)
             self._refuse_second()
             self.resolved(request, local)
             record = self._create(job_id, request, local, caller)
-            self._enqueue(job_id)
+            if request.options.HasField("deadline"):
+                self._runner.limit(job_id, request.options.deadline.ToNanoseconds() / 1e9)
+            self._runner.add(job_id)
             return record.job()
 
     def network(self, name: str) -> Any:
@@ -122,25 +123,29 @@ class Jobs:
             message = "there is no network {!r} here; there is {}".format(name, there)
             raise not_found(message, "NETWORK_NOT_FOUND") from None
 
-    def resolved(self, request: R, local: bool) -> R:
+    def resolved(self, request: R, local: bool, be_there: bool = True) -> R:
         """Copy a request with absolute paths for all locations and models.
+
+        Parameters
+        ----------
+        local
+            The caller came by the Unix socket.
+        be_there
+            Refuse what is not there.
 
         Raises
         ------
         dl4mic.check.Refused
             One of them cannot be found, or must not be used by this caller.
         """
-        return resolve(
-            request,
-            lambda field, location: str(self.locations.find(location, field, local)),
-            lambda field, model: self._found(field, model, local),
-        )
+        find = self.locations.find if be_there else self.locations.resolve
 
-    def _found(self, field: str, model: ModelReference, local: bool) -> ModelReference:
-        """Find the folder of what a job trained, or of a location."""
-        location = model.location or self._location_of(field, model.name)
-        model.location = str(self.locations.find(location, field + ".name", local))
-        return model
+        def found(field: str, model: ModelReference) -> ModelReference:
+            location = model.location or self._location_of(field, model.name)
+            model.location = str(find(location, field + ".name", local))
+            return model
+
+        return resolve(request, lambda field, location: str(find(location, field, local)), found)
 
     def _location_of(self, field: str, name: str) -> str:
         if self.locations.is_location(name):
@@ -171,23 +176,18 @@ class Jobs:
     def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job; a running one ends when its worker is gone."""
         record = self.record(job_id)
-        with self._changed:
+        with self._lock:
             job = record.job()
             if fold.has_ended(job):
                 return job
             record.folder.request_cancel()
-            if job_id == self._running:
-                if self._worker is not None:
-                    self._worker.stop()
-            elif job_id in self._queue:
-                self._queue.remove(job_id)
-                self._end(record, job.attempt, "CANCELLED", faults.CANCELLED)
+            self._runner.cancel(record, job)
         return record.job()
 
     def retry(self, job_id: str) -> Job:
         """Open a new attempt of a job that failed or was cancelled."""
         record = self.record(job_id)
-        with self._changed:
+        with self._lock:
             job = record.job()
             if job.state not in (Job.FAILED, Job.CANCELLED):
                 raise _precondition(
@@ -195,13 +195,14 @@ class Jobs:
                 )
             record.folder.forget_cancel()
             record.change_state(job.attempt + 1, "PENDING")
-            self._enqueue(job_id)
+            self._runner.limit(job_id, None)
+            self._runner.add(job_id)
         return record.job()
 
     def delete(self, job_id: str) -> int:
         """Delete an ended job; return the bytes that were freed."""
         record = self.record(job_id)
-        with self._changed:
+        with self._lock:
             job = record.job()
             if not fold.has_ended(job):
                 raise _precondition(job, "cancel it before you delete it", "JOB_NOT_ENDED")
@@ -212,12 +213,7 @@ class Jobs:
 
     def close(self) -> None:
         """Stop the running worker, leave its job resumable, and take no more."""
-        with self._changed:
-            self._closing = True
-            if self._worker is not None:
-                self._worker.stop()
-            self._changed.notify_all()
-        self._thread.join()
+        self._runner.close()
 
     def _artifacts_of(self, job_id: str) -> Path:
         return self._records[job_id].folder.artifacts
@@ -252,15 +248,20 @@ class Jobs:
             job.deadline_time.FromNanoseconds(
                 job.create_time.ToNanoseconds() + options.deadline.ToNanoseconds()
             )
-        folder = JobFolder(self._folder / job_id)
-        record = JobRecord.create(folder, job, self._attempt or 1)
+        record = self._recorded(JobFolder(self._folder / job_id), job)
         self._records[job_id] = record
         self._local[job_id] = local
         return record
 
-    def _enqueue(self, job_id: str) -> None:
-        self._queue.append(job_id)
-        self._changed.notify_all()
+    def _recorded(self, folder: JobFolder, job: Job) -> JobRecord:
+        """Write a job down whole, or leave nothing of it."""
+        is_new = not folder.path.exists()
+        try:
+            return JobRecord.create(folder, job, self._attempt or 1)
+        except OSError:
+            if is_new:
+                shutil.rmtree(str(folder.path), ignore_errors=True)
+            raise
 
     def _find_jobs(self) -> None:
         """Take up the jobs of the host that ran here before; its workers died with it."""
@@ -274,59 +275,20 @@ class Jobs:
 
     def _take_up(self, record: JobRecord, job: Job) -> None:
         self._local[job.id] = True  # its locations were checked when it was accepted
-        if job.state == Job.PENDING:
-            self._queue.append(job.id)
-        elif record.folder.cancel_requested:
-            self._end(record, job.attempt, "CANCELLED", faults.CANCELLED)
+        self._runner.limit(job.id, _seconds_left(record, job))
+        if record.folder.cancel_requested:
+            end(record, job.attempt, "CANCELLED", faults.CANCELLED)
+        elif job.state == Job.PENDING:
+            self._runner.add(job.id)
         else:
-            self._fail(record, job.attempt, faults.HOST_DIED)
-
-    def _run_queue(self) -> None:
-        while True:
-            with self._changed:
-                while not self._queue and not self._closing:
-                    self._changed.wait()
-                if self._closing:
-                    return
-                job_id = self._running = self._queue.popleft()
-            record = self._records[job_id]
-            try:
-                self._run(record)
-            except Exception as error:
-                log.exception("job %s: the host failed", job_id)
-                self._end(record, record.job().attempt, "FAILED", faults.of_host(error))
-            with self._changed:
-                self._running = None
-            if self._attempt is not None:
-                self._on_idle()
-
-    def _run(self, record: JobRecord) -> None:
-        job = record.job()
-        folder = record.folder.make_attempt(job.attempt)
-        try:
-            write_json(folder / REQUEST_FILE, self._plain(record, job))
-        except (Refused, faults.DependencyFailed) as error:
-            self._end(record, job.attempt, "FAILED", faults.of_dependency(error))
-            return
-        record.change_state(job.attempt, "STARTING")
-        with self._changed:
-            self._worker = Worker(folder)
-            if self._closing or record.folder.cancel_requested:
-                self._worker.stop()
-        deadline = self._watch_deadline(job)
-        status = self._worker.wait()
-        if deadline is not None:
-            deadline.cancel()
-        with self._changed:
-            self._worker = None
-        self._conclude(record, job, status)
+            self._runner.fail(record, job.attempt, faults.HOST_DIED)
 
     def _plain(self, record: JobRecord, job: Job) -> Dict[str, Any]:
         for _, needed in needed_jobs(record.request):
             known = self._records.get(needed)
             if known is None or known.job().state != Job.SUCCEEDED:
                 raise faults.DependencyFailed(needed)
-        request = self.resolved(record.request, self._local[job.id])
+        request = self.resolved(record.request, self._local[job.id], be_there=False)
         previous = record.folder.previous(job.attempt)
         return request_record(
             request,
@@ -336,61 +298,12 @@ class Jobs:
             previous=str(previous) if previous else None,
         )
 
-    def _watch_deadline(self, job: Job) -> Optional[threading.Timer]:
-        if not job.HasField("deadline_time") or self._worker is None:
-            return None
-        seconds = job.deadline_time.ToNanoseconds() / 1e9 - time.time()
-        timer = threading.Timer(max(seconds, 0.0), self._worker.stop)
-        timer.daemon = True
-        timer.start()
-        return timer
 
-    def _conclude(self, record: JobRecord, job: Job, status: int) -> None:
-        overdue = (
-            job.HasField("deadline_time") and time.time() * 1e9 >= job.deadline_time.ToNanoseconds()
-        )
-        if status == 0:
-            self._succeed(record, job)
-        elif record.folder.cancel_requested:
-            self._end(record, job.attempt, "CANCELLED", faults.CANCELLED)
-        elif overdue:
-            self._end(record, job.attempt, "FAILED", faults.OVERDUE)
-        elif status in (EXIT_STOPPED, -signal.SIGTERM) and self._closing:
-            log.info("job %s: stopped with the host; it goes on when the host is back", job.id)
-        else:
-            self._fail(
-                record, job.attempt, faults.of_worker(record.folder.attempt(job.attempt), status)
-            )
-
-    def _succeed(self, record: JobRecord, job: Job) -> None:
-        model = ""
-        if self._attempt is None:
-            record.folder.publish(job.attempt)
-            model = "job:" + job.id if (record.folder.artifacts / "model").is_dir() else ""
-        record.change_state(job.attempt, "SUCCEEDED", model=model)
-
-    def _fail(self, record: JobRecord, attempt: int, error: Mapping[str, Any]) -> None:
-        """End the attempt, and begin another one where the contract's table says so."""
-        failures = [*record.failures(), (error, record.has_checkpoint(attempt))]
-        table = [
-            retry.Failure(JobError.Code.Value(each["code"]), progress)
-            for each, progress in failures
-        ]
-        if self._attempt is None and retry.pause_before_retry(table) == timedelta(0):
-            log.warning(
-                "job %s: attempt %d failed (%s); trying again",
-                record.folder.path.name,
-                attempt,
-                error,
-            )
-            record.change_state(attempt + 1, "PENDING", error=error, waiting_reason="trying again")
-            with self._changed:
-                self._enqueue(record.folder.path.name)
-        else:
-            self._end(record, attempt, "FAILED", error)
-
-    def _end(self, record: JobRecord, attempt: int, state: str, error: Mapping[str, Any]) -> None:
-        record.change_state(attempt, state, error=dict(error))
+def _seconds_left(record: JobRecord, job: Job) -> Optional[float]:
+    """Until the deadline, as the time of day has it: the host that knew better is gone."""
+    if not job.HasField("deadline_time") or record.was_retried:
+        return None
+    return max(job.deadline_time.ToNanoseconds() / 1e9 - time.time(), 0.0)
 
 
 def _precondition(job: Job, words: str, reason: str) -> RpcError:

@@ -19,6 +19,7 @@ from dl4mic.server import listen
 from dl4mic.v1.data_pb2_grpc import add_DataServiceServicer_to_server
 from dl4mic.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from dl4mic.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from dl4mic_sdk.host.attempt import SILENCE_SECONDS
 from dl4mic_sdk.host.jobs import Jobs
 from dl4mic_sdk.host.services import JobServicer, NetworkServicer
 from dl4mic_sdk.host.warm import WarmWorkers
@@ -49,6 +50,8 @@ class Settings:
         Serve as an orchestrator's instance that predicts single images.
     idle_seconds
         An instance that nobody has called for so long ends.
+    silence_seconds
+        A worker that gives no sign of life for so long is UNRESPONSIVE.
     """
 
     service: Path
@@ -58,6 +61,7 @@ class Settings:
     attempt: Optional[int] = None
     warm: bool = False
     idle_seconds: float = 60.0
+    silence_seconds: float = SILENCE_SECONDS
 
 
 def serve(settings: Settings) -> None:
@@ -72,7 +76,14 @@ def serve(settings: Settings) -> None:
     """
     done = threading.Event()
     service = read_service(settings.service)
-    jobs = Jobs(service, settings.jobs, settings.roots, settings.attempt, done.set)
+    jobs = Jobs(
+        service,
+        settings.jobs,
+        settings.roots,
+        settings.attempt,
+        done.set,
+        settings.silence_seconds,
+    )
     warm = WarmWorkers(jobs, settings.idle_seconds)
     listening = listen(
         settings.listen,
