@@ -10,17 +10,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dl4mic.v1 import catalog_pb2, data_pb2, job_pb2, network_pb2, request_pb2
+from dl4mic.v1 import catalog_pb2, job_pb2, network_pb2, request_pb2
 from dl4mic_client import address as addresses
 from dl4mic_client import parameters as typed
 from dl4mic_client import transfer
 from dl4mic_client.connection import Connection
-from dl4mic_client.data_calls import DataCalls
 from dl4mic_client.errors import Unreachable
 from dl4mic_client.job import Job
 from dl4mic_client.maintenance_calls import MaintenanceCalls
-from dl4mic_client.model_calls import ModelCalls
 from dl4mic_client.parameters import Plain
+from dl4mic_client.quality_calls import QualityCalls
 from dl4mic_client.references import model_reference, network_of
 from dl4mic_client.requests import Device, JobOptions, device_value, new_job_id
 from dl4mic_client.run import Run, send
@@ -65,7 +64,7 @@ def connect(server: str | None = None) -> Client:
     return Client(Connection(embedded.address, revive=embedded.ensure), embedded.workspace)
 
 
-class Client(ModelCalls, DataCalls, MaintenanceCalls):
+class Client(QualityCalls, MaintenanceCalls):
     """Calls to one server; make it with `connect`. It is a context manager.
 
     Parameters
@@ -171,40 +170,6 @@ class Client(ModelCalls, DataCalls, MaintenanceCalls):
             request.parent.CopyFrom(model_reference(self._connection, parent, weights))
         return self._job(self._connection.call(self._connection.networks.Train, request))
 
-    def qc(
-        self,
-        model: Place,
-        *,
-        source: Place,
-        target: Place | None = None,
-        network: str = "",
-        axes: str = "",
-        class_names: Sequence[str] = (),
-        weights: str | int = "",
-        options: JobOptions = _NO_OPTIONS,
-        parameters: Mapping[str, Plain] | None = None,
-        **more: Plain,
-    ) -> Job:
-        """Score a model on images whose truth is known; arguments and errors as in `train`.
-
-        Parameters
-        ----------
-        model : str or path
-            "NAME", "NAME:VERSION", "job:ID" (what that job trains), or the folder of a model.
-        network : str, optional
-            Needed only where the server cannot tell it from the model.
-        weights : str or int, optional
-            "best", "last" or the number of a kept epoch.
-        """
-        request = request_pb2.QcRequest(
-            network=network or network_of(self._connection, model),
-            options=options.message(new_job_id("qc", Path(model).name)),
-            models=[model_reference(self._connection, model, weights)],
-            data=self._dataset("data", source, target, axes, class_names),
-            parameters=typed.from_python({**(parameters or {}), **more}),
-        )
-        return self._job(self._connection.call(self._connection.networks.Qc, request))
-
     def predict(
         self,
         model: Place,
@@ -217,7 +182,7 @@ class Client(ModelCalls, DataCalls, MaintenanceCalls):
         parameters: Mapping[str, Plain] | None = None,
         **more: Plain,
     ) -> Job:
-        """Apply a model to a folder of images; arguments and errors as in `qc`."""
+        """Apply a model, with one set of weights, to a folder of images; the rest as in `qc`."""
         request = request_pb2.PredictRequest(
             network=network or network_of(self._connection, model),
             options=options.message(new_job_id("predict", Path(model).name)),
@@ -240,6 +205,7 @@ class Client(ModelCalls, DataCalls, MaintenanceCalls):
         axes: str = "",
         preset: str = "",
         parent: Place | None = None,
+        weights: str | int = "",
         options: JobOptions = _NO_OPTIONS,
         parameters: Mapping[str, Plain] | None = None,
         **more: Plain,
@@ -276,6 +242,7 @@ class Client(ModelCalls, DataCalls, MaintenanceCalls):
             parameters=typed.by_verb(given, described, ("train", "qc", "predict")),
             preset=preset,
             parent=parent,
+            weights=weights,
         )
 
     def predict_image(
@@ -361,23 +328,3 @@ class Client(ModelCalls, DataCalls, MaintenanceCalls):
 
     def _job(self, record: job_pb2.Job) -> Job:
         return Job(self._connection, record)
-
-    def _dataset(
-        self,
-        field: str,
-        source: Place | None,
-        target: Place | None,
-        axes: str,
-        class_names: Sequence[str],
-    ) -> data_pb2.Dataset:
-        def locate(role: str, place: Place | None) -> str:
-            if place is None:
-                return ""
-            return transfer.locate(self._connection, place, f"{field}.{role}", self.report)
-
-        return data_pb2.Dataset(
-            source=locate("source", source),
-            target=locate("target", target),
-            axes=axes,
-            class_names=class_names,
-        )

@@ -7,6 +7,7 @@ import re
 
 _THOUSAND = 1000
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_HISSING = ("ches", "shes", "sses", "xes")
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
@@ -19,11 +20,21 @@ def size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
+def counted(count: float, plural: str) -> str:
+    """Write a number of things: "1 image", "2 images"."""
+    return f"{count:.12g} {singular(plural) if count == 1 else plural}"
+
+
+def singular(plural: str) -> str:
+    """Turn "images" into "image", "patches" into "patch"; other plurals than of these forms stay."""
+    return plural.removesuffix("es") if plural.endswith(_HISSING) else plural.removesuffix("s")
+
+
 def rate(per_second: float, unit: str) -> str:
     """Write a rate of things, which are named in the plural: "2.1 epochs/s", "3.5 s/epoch"."""
     if per_second >= 1:
         return f"{per_second:.3g} {unit}/s"
-    return f"{1 / per_second:.3g} s/{unit.removesuffix('s')}"
+    return f"{1 / per_second:.3g} s/{singular(unit)}"
 
 
 def clip(text: str, longest: int) -> str:

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from dl4mic_client.cli.clean import clean
+from dl4mic_client.cli.complete import completion
 from dl4mic_client.cli.data import data
+from dl4mic_client.cli.doctor import doctor
+from dl4mic_client.cli.example import example
 from dl4mic_client.cli.jobs import job, jobs
 from dl4mic_client.cli.models import model, models
 from dl4mic_client.cli.networks import networks, nodes
 from dl4mic_client.cli.program import program
+from dl4mic_client.cli.run import run
 from dl4mic_client.cli.serve import serve
 from dl4mic_client.cli.submit import predict, qc, train
 
@@ -22,11 +27,16 @@ for _command in (
     train,
     qc,
     predict,
+    run,
+    example,
     jobs,
     job,
     models,
     model,
     data,
     nodes,
+    completion,
+    clean,
+    doctor,
 ):
     main.add_command(_command)

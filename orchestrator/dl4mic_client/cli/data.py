@@ -41,7 +41,7 @@ def pull(session: Session, location: str, folder: str) -> None:
     if session.as_json:
         output.document({"files": [str(path) for path in written]})
     else:
-        click.echo(f"{len(written)} files in {folder}")
+        click.echo(f"{words.counted(len(written), 'files')} in {folder}")
 
 
 @data.command("list")
@@ -75,4 +75,5 @@ def delete(session: Session, location: str) -> None:
     if session.as_json:
         output.document(output.plain(answer))
     else:
-        click.echo(f"{answer.deleted_files} files, {words.size(answer.freed_bytes)} freed")
+        files = words.counted(answer.deleted_files, "files")
+        click.echo(f"{files}, {words.size(answer.freed_bytes)} freed")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,19 @@ def showing_transfers(session: Session) -> Iterator[Report]:
 
 def follow(session: Session, job: Job, after: int = 0) -> None:
     """Show a job's progress until it has ended, or the user has had enough."""
+    _watch(session, job, [job], after)
+
+
+def follow_all(session: Session, jobs: Sequence[Job]) -> None:
+    """Show the progress of jobs that were sent in one go, one after the other, until all have ended."""
+    for number, job in enumerate(jobs, start=1):
+        if not session.as_json:
+            verb = job.record.WhichOneof("request")
+            click.echo(f"{number} of {len(jobs)}, {verb}: job {job.id}", err=True)
+        _watch(session, job, jobs[number - 1 :], 0)
+
+
+def _watch(session: Session, job: Job, together: Sequence[Job], after: int) -> None:
     from dl4mic_client import progress
 
     shown = progress.display(sys.stderr, quiet=session.as_json)
@@ -47,7 +60,7 @@ def follow(session: Session, job: Job, after: int = 0) -> None:
             return
         except KeyboardInterrupt:
             shown.close()
-            _ask(session, job)
+            _ask(session, together)
         finally:
             shown.close()
 
@@ -69,18 +82,23 @@ def conclude(job: Job) -> None:
         click.get_current_context().exit(ExitCode.SOME_FILES_FAILED)
 
 
-def _ask(session: Session, job: Job) -> None:
-    """Cancel the job, after which it is watched to its end, or leave it and end the command."""
-    if session.as_json or not sys.stdin.isatty() or not _wants_cancel(job):
-        click.echo(f"Job {job.id} goes on. Watch it again: ", err=True, nl=False)
-        click.echo(f"dl4mic job watch {job.id}{session.again}", err=True)
+def _ask(session: Session, jobs: Sequence[Job]) -> None:
+    """Cancel the jobs, after which they are watched to their end, or leave them and end the command."""
+    named = ", ".join(job.id for job in jobs)
+    title = f"Job {named}" if len(jobs) == 1 else f"Jobs {named}"
+    if session.as_json or not sys.stdin.isatty() or not _wants_cancel(title):
+        click.echo(
+            f"{title} {'goes' if len(jobs) == 1 else 'go'} on. Watch again: ", err=True, nl=False
+        )
+        click.echo(f"dl4mic job watch {jobs[0].id}{session.again}", err=True)
         click.get_current_context().exit(ExitCode.INTERRUPTED)
-    click.echo(f"Cancelling job {job.id} ...", err=True)
-    job.cancel()
+    click.echo(f"Cancelling {title[0].lower()}{title[1:]} ...", err=True)
+    for job in reversed(jobs):  # those that need the first one would else fail for lack of it
+        job.cancel()
 
 
-def _wants_cancel(job: Job) -> bool:
-    question = f"\nJob {job.id}: cancel it, or leave it running? (cancel/leave) [leave] "
+def _wants_cancel(title: str) -> bool:
+    question = f"\n{title}: cancel it, or leave it running? (cancel/leave) [leave] "
     try:
         while True:
             click.echo(question, err=True, nl=False)

@@ -9,6 +9,7 @@ import click
 
 from dl4mic_client import words
 from dl4mic_client.cli import output, summary
+from dl4mic_client.cli.complete import job_ids
 from dl4mic_client.cli.follow import conclude, follow, print_events, showing_transfers
 from dl4mic_client.cli.options import pairs
 from dl4mic_client.cli.program import Command, Group, Session, pass_session
@@ -60,7 +61,7 @@ def job() -> None:
 
 
 @job.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=job_ids)
 @pass_session
 def show(session: Session, job_id: str) -> None:
     """Show a job: its state, why it waits or failed, what it has made."""
@@ -72,7 +73,7 @@ def show(session: Session, job_id: str) -> None:
 
 
 @job.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=job_ids)
 @click.option("--after", default=0, metavar="SEQUENCE", help="Only the events after this one.")
 @pass_session
 def watch(session: Session, job_id: str, after: int) -> None:
@@ -87,7 +88,7 @@ def watch(session: Session, job_id: str, after: int) -> None:
 
 
 @job.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=job_ids)
 @pass_session
 def cancel(session: Session, job_id: str) -> None:
     """Cancel a job; it may write a checkpoint before it ends."""
@@ -101,7 +102,7 @@ def cancel(session: Session, job_id: str) -> None:
 
 
 @job.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=job_ids)
 @pass_session
 def retry(session: Session, job_id: str) -> None:
     """Try a failed or cancelled job again, from its last checkpoint."""
@@ -114,7 +115,7 @@ def retry(session: Session, job_id: str) -> None:
 
 
 @job.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=job_ids)
 @click.option("--attempt", default=0, help="Of this attempt; else of the newest.")
 @click.option("--follow", "-f", "keep_on", is_flag=True, help="Go on until the job ends.")
 @pass_session
@@ -129,7 +130,7 @@ def logs(session: Session, job_id: str, attempt: int, keep_on: bool) -> None:
 
 
 @job.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=job_ids)
 @click.option("--out", required=True, metavar="DIR", help="Folder to put the results into.")
 @click.option("--only", default="", metavar="PATH", help="Only this artifact: predictions, model.")
 @pass_session
@@ -141,11 +142,11 @@ def download(session: Session, job_id: str, out: str, only: str) -> None:
     if session.as_json:
         output.document({"files": [str(path) for path in written]})
     else:
-        click.echo(f"{len(written)} files in {out}")
+        click.echo(f"{words.counted(len(written), 'files')} in {out}")
 
 
 @job.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=job_ids)
 @pass_session
 def delete(session: Session, job_id: str) -> None:
     """Delete an ended job and its results; models that it published stay."""

@@ -9,6 +9,7 @@ import click
 
 from dl4mic_client import words
 from dl4mic_client.cli import output
+from dl4mic_client.cli.complete import model_names
 from dl4mic_client.cli.program import Command, Group, Session, pass_session
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def model() -> None:
 
 
 @model.command()
-@click.argument("name", metavar="NAME[:VERSION]")
+@click.argument("name", metavar="NAME[:VERSION]", shell_complete=model_names)
 @pass_session
 def show(session: Session, name: str) -> None:
     """Show a model: where it comes from and how well it did."""
@@ -102,7 +103,7 @@ def _facts(model: model_pb2.Model) -> Iterator[tuple[str, str]]:
 
 
 @model.command()
-@click.argument("name", metavar="NAME:VERSION")
+@click.argument("name", metavar="NAME:VERSION", shell_complete=model_names)
 @click.argument("new_name", metavar="ALIAS")
 @pass_session
 def alias(session: Session, name: str, new_name: str) -> None:
@@ -115,7 +116,7 @@ def alias(session: Session, name: str, new_name: str) -> None:
 
 
 @model.command()
-@click.argument("name", metavar="NAME:VERSION")
+@click.argument("name", metavar="NAME:VERSION", shell_complete=model_names)
 @pass_session
 def delete(session: Session, name: str) -> None:
     """Delete one version of a model."""

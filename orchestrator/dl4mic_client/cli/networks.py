@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dl4mic_client.cli import output
+from dl4mic_client.cli.complete import network_names
 from dl4mic_client.cli.program import Command, Session, pass_session
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _GIB = 1 << 30
 
 
 @click.command(cls=Command)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=network_names)
 @click.option("--advanced", is_flag=True, help="Show the advanced parameters too.")
 @pass_session
 def networks(session: Session, name: str | None, advanced: bool) -> None:

@@ -66,7 +66,7 @@ def when(time: Timestamp) -> str:
 def error(fault: ClientError, *, as_json: bool) -> None:
     """Print an error: to standard error, or as the JSON document that the caller waits for."""
     if as_json:
-        document(_plain_error(fault))
+        document(plain_error(fault))
         return
     click.echo(f"dl4mic: {fault.message}", err=True)
     if isinstance(fault, JobEnded):
@@ -84,7 +84,8 @@ def _files_at_fault(fault: JobEnded) -> None:
         click.echo(f"  and {more} more", err=True)
 
 
-def _plain_error(fault: ClientError) -> dict[str, Any]:
+def plain_error(fault: ClientError) -> dict[str, Any]:
+    """Return an error as JSON values."""
     described: dict[str, Any] = {
         "kind": type(fault).__name__,
         "message": fault.message,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dl4mic_client.cli import output, summary
+from dl4mic_client.cli.complete import model_names, network_names
 from dl4mic_client.cli.follow import conclude, follow, showing_transfers
 from dl4mic_client.cli.options import Order, image_options, job_options
 from dl4mic_client.cli.program import Command, Session, pass_session
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
     from dl4mic.v1.parameter_pb2 import ParameterValue
     from dl4mic_client.job import Job
 
+_UNNAMED = "dry-run"
+"""Stands for the name of a model that a dry run will not make."""
+
 
 @click.command(cls=Command)
-@click.argument("network")
+@click.argument("network", shell_complete=network_names)
 @image_options
 @click.option("--target", metavar="DIR", help="What the network shall learn from the images.")
 @click.option("--validation-source", metavar="DIR", help="Images to validate on; else a part.")
 @click.option("--validation-target", metavar="DIR", help="Their targets.")
 @click.option("--class-name", multiple=True, help="Name of a class, in order; repeatable.")
-@click.option("--model", required=True, metavar="NAME", help="Name of the model to make.")
+@click.option("--model", default="", metavar="NAME", help="Name of the model to make.")
 @click.option("--preset", default="", help="Named set of parameters of the network.")
 @click.option("--from", "parent", metavar="MODEL", help="Start from this model's weights.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be trained, and what it takes.")
 @job_options
 @pass_session
 def train(
@@ -43,10 +48,13 @@ def train(
     model: str,
     preset: str,
     parent: str | None,
+    dry_run: bool,
     order: Order,
 ) -> None:
     """Train NETWORK on images (and targets) and make a model."""
-    _refuse_overwriting(order.out, source, target)
+    if not (model or dry_run):
+        raise click.UsageError("Missing option '--model': name the model to make.")
+    refuse_overwriting(order.out, source, target)
     with showing_transfers(session):
         job = session.client.train(
             network,
@@ -56,10 +64,11 @@ def train(
             validation_target=validation_target,
             axes=axes,
             class_names=class_name,
-            model=model,
+            model=model or _UNNAMED,
             preset=preset,
             parent=parent,
             weights=order.weights,
+            dry_run=dry_run,
             options=order.options,
             parameters=_parameters(session, order, network, "train"),
         )
@@ -67,7 +76,7 @@ def train(
 
 
 @click.command(cls=Command)
-@click.argument("model")
+@click.argument("model", shell_complete=model_names)
 @image_options
 @click.option("--target", metavar="DIR", help="The truth for these images.")
 @click.option("--class-name", multiple=True, help="Name of a class, in order; repeatable.")
@@ -85,7 +94,7 @@ def qc(
     order: Order,
 ) -> None:
     """Score MODEL on images whose truth is known and that it never saw."""
-    _refuse_overwriting(order.out, source, target)
+    refuse_overwriting(order.out, source, target)
     with showing_transfers(session):
         job = session.client.qc(
             model,
@@ -102,7 +111,7 @@ def qc(
 
 
 @click.command(cls=Command)
-@click.argument("model")
+@click.argument("model", shell_complete=model_names)
 @image_options
 @click.option("--network", default="", help="Needed only where the model does not tell it.")
 @job_options
@@ -111,7 +120,7 @@ def predict(
     session: Session, model: str, source: str, axes: str, network: str, order: Order
 ) -> None:
     """Apply MODEL to a folder of images."""
-    _refuse_overwriting(order.out, source, None)
+    refuse_overwriting(order.out, source, None)
     with showing_transfers(session):
         job = session.client.predict(
             model,
@@ -144,8 +153,8 @@ def _parameters_of_model(
     return _parameters(session, order, network or session.client.network_of(model), verb)
 
 
-def _refuse_overwriting(out: str, *inputs: str | None) -> None:
-    """Results are named like the images that they are made from, and would replace them."""
+def refuse_overwriting(out: str, *inputs: str | None) -> None:
+    """Refuse to write results over the images: they are named like those that they are made from."""
     for place in inputs:
         if out and place and Path(out).absolute() == Path(place).absolute():
             raise Refused(

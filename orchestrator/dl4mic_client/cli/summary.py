@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dl4mic_client import words
-from dl4mic_client.cli import output
+from dl4mic_client.cli import dry_run, output
 from dl4mic_client.cli.program import Session
 from dl4mic_client.errors import Unsupported
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dl4mic_client.job import Job
 
 _SCORES = "qc.json"
+_TRIAL = "dry-run.json"
 _MOST_WARNINGS = 10
 _LONGEST = 60
 _KINDS = {
@@ -28,6 +29,7 @@ _KINDS = {
     "qc.csv": "scores",
     "panels": "pictures",
     "predictions": "results",
+    "examples.png": "examples",
 }
 
 
@@ -88,12 +90,14 @@ def _queue(job: Job) -> Iterator[tuple[str, str]]:
         return
     if explained.reason != job.record.waiting_reason:
         yield "waits", explained.reason
-    yield "ahead", f"{explained.jobs_ahead} jobs" if explained.jobs_ahead else ""
+    yield "ahead", words.counted(explained.jobs_ahead, "jobs") if explained.jobs_ahead else ""
     yield "waits for", ", ".join(explained.waits_for)
 
 
-def conclusion(session: Session, job: Job, out: Path | None) -> None:
+def conclusion(session: Session, job: Job, out: Path | None, *, hints: bool = True) -> None:
     """Print what came of a job that has ended well, and what to do next; else nothing.
+
+    Its warnings were shown as they came.
 
     Parameters
     ----------
@@ -103,48 +107,70 @@ def conclusion(session: Session, job: Job, out: Path | None) -> None:
         The job, as it is now.
     out : Path or None
         Folder that its results were put into.
+    hints : bool
+        Say what to do next.
     """
     if job.state != "SUCCEEDED":
         return
-    _print_warnings(job)
     verb = job.record.WhichOneof("request")
-    if verb == "train":
+    if verb == "train" and job.record.train.dry_run:
+        _tried(session, job, out)
+    elif verb == "train":
         _trained(session, job, out)
     elif verb == "qc":
         _scored(session, job, out)
     else:
         _predicted(session, job, out)
+    if hints and not job.record.train.dry_run:
+        _print_next(session, job, verb or "")
+
+
+def _print_next(session: Session, job: Job, verb: str) -> None:
+    model = job.model if verb == "train" else _models_of(job.record)
+    score = f"  dl4mic qc {model} --source IMAGES --target TARGETS{session.again}"
+    apply = f"  dl4mic predict {model} --source IMAGES --out RESULTS{session.again}"
+    if verb == "train":
+        click.echo("Next, score it on images that it never saw, or apply it:")
+        click.echo(score)
+        click.echo(apply)
+    elif verb == "qc":
+        click.echo("Next, apply it:")
+        click.echo(apply)
 
 
 def record(job: Job) -> dict[str, Any]:
-    """Return an ended job, with its scores if it was a QC, as JSON values."""
+    """Return an ended job, with its scores or what its dry run found, as JSON values."""
     found: dict[str, Any] = {"job": output.plain(job.record)}
+    if job.state != "SUCCEEDED":
+        return found
     if job.record.WhichOneof("request") == "qc":
-        found["scores"] = _scores(job).get("pooled", {})
+        found["scores"] = _content(job, _SCORES).get("pooled", {})
+    elif job.record.train.dry_run:
+        found["dry_run"] = _content(job, _TRIAL)
     return found
 
 
 def _trained(session: Session, job: Job, out: Path | None) -> None:
     click.echo(f"Trained {job.model} in {_took(job.record)}.")
     output.facts([("model", job.model), *_places(session, job, out, "report.pdf", "model")])
-    click.echo("Next, score it on images that it never saw, or apply it:")
-    click.echo(f"  dl4mic qc {job.model} --source IMAGES --target TARGETS{session.again}")
-    click.echo(f"  dl4mic predict {job.model} --source IMAGES --out RESULTS{session.again}")
+
+
+def _tried(session: Session, job: Job, out: Path | None) -> None:
+    dry_run.describe(_content(job, _TRIAL))
+    output.facts(_places(session, job, out, "report.pdf", "examples.png"))
+    click.echo("The same command without --dry-run trains it.")
 
 
 def _scored(session: Session, job: Job, out: Path | None) -> None:
-    name = _models_of(job.record)
-    click.echo(f"Scored {name} in {_took(job.record)}.")
-    _print_scores(_scores(job))
+    click.echo(f"Scored {_models_of(job.record)} in {_took(job.record)}.")
+    _print_scores(_content(job, _SCORES))
     output.facts(_places(session, job, out, "report.pdf", "qc.csv", "panels"))
-    click.echo("Next, apply it:")
-    click.echo(f"  dl4mic predict {name} --source IMAGES --out RESULTS{session.again}")
 
 
 def _predicted(session: Session, job: Job, out: Path | None) -> None:
     progress = job.record.progress
-    done = f"{progress.done - progress.failed:.12g}"
-    click.echo(f"Done: {done} {progress.unit or 'images'} in {_took(job.record)}.")
+    done = words.counted(progress.done - progress.failed, progress.unit or "images")
+    click.echo(f"Done: {done} in {_took(job.record)}.")
     if progress.failed:
         click.echo(f"{progress.failed} failed; the warnings above and the log say why:")
         click.echo(f"  dl4mic job logs {job.id}{session.again}")
@@ -154,8 +180,9 @@ def _predicted(session: Session, job: Job, out: Path | None) -> None:
         output.facts(_places(session, job, None, "predictions"))
 
 
-def _scores(job: Job) -> dict[str, Any]:
-    found = json.loads(job.read(_SCORES))
+def _content(job: Job, name: str) -> dict[str, Any]:
+    """Read a JSON file that a job has made."""
+    found = json.loads(job.read(name))
     return found if isinstance(found, dict) else {}
 
 

@@ -69,8 +69,16 @@ NETWORK = network_pb2.Network(
             verbs=[Parameter.TRAIN],
         ),
         Parameter(name="smallest", type=Parameter.INTEGER, verbs=[Parameter.PREDICT]),
+        Parameter(
+            name="channel",
+            type=Parameter.INTEGER,
+            verbs=[Parameter.TRAIN, Parameter.QC, Parameter.PREDICT],
+        ),
     ],
-    presets=[parameter_pb2.Preset(name="default", help="Good for most.")],
+    presets=[
+        parameter_pb2.Preset(name="default", help="Good for most."),
+        parameter_pb2.Preset(name="quick", help="Soon done."),
+    ],
     model_formats=[network_pb2.ModelFormat(name="plain", imported=True, exported=True)],
 )
 
@@ -115,6 +123,8 @@ class ScriptedServer:
         What a clean-up would delete, and does when it is asked to; `cleans` are the requests.
     findings
         Of the diagnosis.
+    refuse_verb
+        Jobs of this verb are refused.
     hold
         Watchers wait for the end of the job, as they do at a real server.
     """
@@ -137,6 +147,7 @@ class ScriptedServer:
         self.log = ""
         self.damage = False
         self.hold = False
+        self.refuse_verb = ""
         self.stopping = threading.Event()
         servicers = {
             network_pb2_grpc.add_NetworkServiceServicer_to_server: _Networks(self),
@@ -162,6 +173,8 @@ class ScriptedServer:
     def submit(self, verb: str, request: check.Request) -> job_pb2.Job:
         """Take a request as a real server does, and let the script be its job's life."""
         check.check_request(request, NETWORK)
+        if verb == self.refuse_verb:
+            raise check.Refused([check.Violation("data.source", "is not there")])
         self.requests.append(request)
         job = job_pb2.Job(id=request.options.job_id, network=request.network)
         getattr(job, verb).CopyFrom(request)
