@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from dl4mic.v1 import data_pb2, network_pb2
@@ -63,6 +64,26 @@ class DataCalls:
         if not any(transfer.entries(self._connection, images)):
             raise Refused(f"{described.name} has no example data.", "Try it on images of your own.")
         return [path for each in (images, *notices) for path in self.pull(each, destination)]
+
+    def _dataset(
+        self,
+        field: str,
+        source: str | os.PathLike[str] | None,
+        target: str | os.PathLike[str] | None,
+        axes: str,
+        class_names: Sequence[str],
+    ) -> data_pb2.Dataset:
+        def locate(role: str, place: str | os.PathLike[str] | None) -> str:
+            if place is None:
+                return ""
+            return transfer.locate(self._connection, place, f"{field}.{role}", self.report)
+
+        return data_pb2.Dataset(
+            source=locate("source", source),
+            target=locate("target", target),
+            axes=axes,
+            class_names=class_names,
+        )
 
 
 def _new(folder: Path) -> Path:
