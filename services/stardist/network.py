@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import architecture
 from batches import Batches, training_batches, validation_batches
+from bioimage_export import export_package
+from bioimage_import import import_package
+from fiji import write_bundle
+from formats import export_plain, import_plain
 from framework import StarDist2D, StarDist3D, device_kernel, quiet, seed_everything
 from learner import StarDistLearner
 from normalisation import Normalisation
@@ -15,6 +20,7 @@ from objects import Objects, measure
 from rois import roi_zip
 from segmentation import Segmenter, compile_prediction, open_model
 from thresholds import Thresholds, choose_thresholds
+from untrusted import check_folder
 
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
@@ -60,6 +66,7 @@ class StarDist(Network):
 
     def load(self, model: ModelFolder) -> None:
         """Open a model with the normalisation that it was trained with."""
+        check_folder(model, self.dimensions)
         opened = open_model(model, self.dimensions)
         normalisation = Normalisation.of(model.record["parameters"])
         self._segmenter = Segmenter(opened, self.parameters, normalisation)
@@ -76,6 +83,24 @@ class StarDist(Network):
             tables=tables,
             files=self._files(objects),
         )
+
+    def import_model(
+        self, source: Path, format: str, model: Path, ctx: Context
+    ) -> Mapping[str, Any]:
+        """Take in a plain folder of the library, or its BioImage.IO package."""
+        if format == "bioimageio":
+            return import_package(source, self.dimensions, self.parameters, model, ctx)
+        return import_plain(source, self.dimensions, self.parameters, model, ctx)
+
+    def export_model(self, model: ModelFolder, format: str, folder: Path, ctx: Context) -> None:
+        """Write a plain folder, Fiji's bundle, or a BioImage.IO package."""
+        check_folder(model, self.dimensions)
+        if format == "stardist":
+            export_plain(model, folder)
+        elif format == "fiji":
+            write_bundle(open_model(model, self.dimensions), folder)
+        else:
+            export_package(model, self.name, folder, f"StarDist {self.dimensions}D")
 
     def device_kernel(self, asked: str) -> Device:
         """Run a convolution in TensorFlow."""
@@ -95,6 +120,7 @@ class StarDist(Network):
             patch = architecture.patch_shape(task.parameters, shape.divisor, smallest)
             rate = _learning_rate(task)
             return architecture.configuration(task.parameters, shape, patch, rate)
+        check_folder(task.parent, self.dimensions)
         config = architecture.inherited(task.parent, self.dimensions)
         overruled = architecture.differences(config, task.parameters)
         if overruled:

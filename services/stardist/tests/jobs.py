@@ -39,6 +39,11 @@ class Job:
     def predictions(self) -> Path:
         return self.folder / "artifacts" / "predictions"
 
+    @property
+    def exported(self) -> Path:
+        (archive,) = (self.folder / "artifacts" / "export").iterdir()
+        return archive
+
     def run(self) -> Job:
         """Do the job in this process."""
         ctx = Context(self.folder, EventWriter(self.folder), Device("cpu", ""))
@@ -115,6 +120,23 @@ def make_training(folder: Path, network: str, **options: Any) -> Job:
     """Make a training on the network's example."""
     data = EXAMPLE / network / "train"
     return make(folder, "train", network, data / "source", target=data / "target", **options)
+
+
+def make_import(folder: Path, network: str, source: Path, **options: Any) -> Job:
+    """Make an import of a model."""
+    wanted = {"format": "", **options}
+    return _without_data(make(folder, "import_model", network, source, **wanted), str(source))
+
+
+def make_export(folder: Path, network: str, model: dict[str, str], format: str) -> Job:
+    """Make an export of a model."""
+    made = make(folder, "export_model", network, folder, models=[model], format=format)
+    return _without_data(made, "")
+
+
+def _without_data(job: Job, source: str) -> Job:
+    request = {name: value for name, value in job.request.items() if name != "data"}
+    return dataclasses.replace(job, request={**request, "source": source})
 
 
 def _job(folder: Path, request: dict[str, Any]) -> Job:

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Models of the library that were made elsewhere: plain folders, also those that the notebooks leave."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from normalisation import Normalisation
+from thresholds import FILE_NAME as THRESHOLDS_NAME
+from thresholds import Thresholds
+from untrusted import CONFIG_NAME, LARGEST_TEXT, RUNS_CODE, check_configuration, check_weights
+from untrusted import read_json as read_untrusted
+
+from dl4mic_sdk.context import Context
+from dl4mic_sdk.errors import ModelError
+from dl4mic_sdk.task import ModelFolder
+from dl4mic_sdk.training import HISTORY_NAME, weights_path
+
+_NOTEBOOK_HISTORY = "Quality Control/training_evaluation.csv"
+_COLUMNS = {"loss": "loss", "val_loss": "val_loss", "learning rate": "learning_rate"}
+_STRUCTURE = ("n_rays", "grid", "anisotropy", "backbone", "unet_", "resnet_", "net_conv_")
+
+_README = """\
+StarDist model {name}, exported by dl4mic.
+
+Open it in Python (pip install stardist), with the present folder above this one:
+
+    from stardist.models import {kind}
+    from csbdeep.utils import normalize
+    model = {kind}(None, name={folder!r}, basedir=".")
+    labels, details = model.predict_instances(normalize(image, {low:g}, {high:g}))
+
+Images were normalised by these percentiles in training; others would change the result.
+Licence: {licence}.
+"""
+
+
+def import_plain(
+    source: Path, dimensions: int, parameters: Mapping[str, Any], model: Path, ctx: Context
+) -> Dict[str, Any]:
+    """Take in a folder of the library: ``config.json``, ``weights_*.h5`` and ``thresholds.json``.
+
+    Parameters
+    ----------
+    source
+        The folder. Other files in it (the notebooks' quality control, reports) are left where they are, but for the
+        notebooks' loss record, from which a later training takes its learning rate.
+    dimensions
+        2 or 3.
+    parameters
+        Of the job: the percentiles by which images were normalised in training, which no file says.
+    model
+        Empty folder to fill.
+    ctx
+        Is told what is missing.
+
+    Returns
+    -------
+    dict
+        For `model.json`.
+
+    Raises
+    ------
+    ModelError
+        Something is damaged or missing, would run code, or is of other images.
+    """
+    config = check_configuration(read_untrusted(source / CONFIG_NAME), dimensions)
+    for which, weights in _weights_of(source).items():
+        check_weights(weights)
+        shutil.copyfile(weights, weights_path(model, which, ".h5"))
+    write_model(config, _thresholds_of(source, ctx), model)
+    _write_history(source / _NOTEBOOK_HISTORY, model)
+    return {"parameters": parameters_of(config, parameters), "axes": [_axes_of(config)]}
+
+
+def write_model(config: Mapping[str, Any], thresholds: Thresholds, model: Path) -> None:
+    """Write what a model folder holds beside its weights."""
+    (model / CONFIG_NAME).write_text(json.dumps(config), encoding="utf-8")
+    thresholds.save(model)
+
+
+def thresholds_from(stored: Mapping[str, Any], name: str) -> Thresholds:
+    """Read thresholds that others chose.
+
+    Raises
+    ------
+    ModelError
+        They are no numbers from 0 to 1.
+    """
+    values = [stored.get(key) for key in ("prob", "nms")]
+    if not all(isinstance(each, (int, float)) and 0 <= each <= 1 for each in values):
+        raise ModelError(f"{name}: prob and nms are numbers from 0 to 1", "Copy the model anew.")
+    return Thresholds(*map(float, values))  # type: ignore[arg-type]  # numbers, as was just seen
+
+
+def parameters_of(config: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what a training here would have called the settings of a model."""
+    usual = Normalisation()
+    low, high = given.get("percentile_low"), given.get("percentile_high")
+    structure = {name: config[name] for name in config if name.startswith(_STRUCTURE)}
+    return {
+        **structure,
+        "percentile_low": usual.low if low is None else low,
+        "percentile_high": usual.high if high is None else high,
+    }
+
+
+def export_plain(model: ModelFolder, folder: Path) -> None:
+    """Write a folder that the library opens, with the weights that were asked for as its best."""
+    name = folder_name(model)
+    plain = folder / name
+    plain.mkdir()
+    shutil.copyfile(weights_path(model.path, model.weights, ".h5"), plain / "weights_best.h5")
+    for each in (CONFIG_NAME, THRESHOLDS_NAME):
+        shutil.copyfile(model.path / each, plain / each)
+    used = Normalisation.of(model.record["parameters"])
+    dimensions = read_untrusted(plain / CONFIG_NAME)["n_dim"]
+    text = _README.format(
+        name=model.name,
+        folder=name,
+        kind=f"StarDist{dimensions}D",
+        low=used.low,
+        high=used.high,
+        licence=model.record.get("licence", "unknown"),
+    )
+    (plain / "README.txt").write_text(text, encoding="utf-8")
+
+
+def folder_name(model: ModelFolder) -> str:
+    """Name a model so that any file system and program takes it: ``nuclei-3``."""
+    return Path(model.name).name.replace(":", "-")
+
+
+def _weights_of(source: Path) -> Dict[str, Path]:
+    """Find the best and the last weights, whatever they are called: the library takes what has "best" in its name."""
+    found = sorted([*source.glob("*.h5"), *source.glob("*.hdf5")])
+    if not found:
+        raise _no_weights(source)
+    chosen: Dict[str, Path] = {}
+    for which in ("best", "last"):
+        named = [each for each in found if which in each.name]
+        if named:
+            chosen[which] = named[0]
+    if "best" not in chosen:
+        chosen["best"] = chosen.pop("last", found[0])
+    return chosen
+
+
+def _no_weights(source: Path) -> ModelError:
+    code = sorted(each.name for each in source.iterdir() if each.suffix in RUNS_CODE)
+    if code:
+        return ModelError(
+            f"{code[0]} may hold code, which loading it would run; it is not loaded",
+            "Save the weights alone, with model.keras_model.save_weights('weights_best.h5').",
+        )
+    hint = "Look for weights_best.h5, and copy it beside config.json."
+    return ModelError(f"there are no weights (*.h5) beside {CONFIG_NAME}", hint)
+
+
+def _thresholds_of(source: Path, ctx: Context) -> Thresholds:
+    if not (source / THRESHOLDS_NAME).exists():
+        usual = Thresholds()
+        text = f"the model has no {THRESHOLDS_NAME}; the library's {usual.prob} and {usual.nms} are used"
+        ctx.warning("NO_THRESHOLDS", text)
+        return usual
+    return thresholds_from(read_untrusted(source / THRESHOLDS_NAME), THRESHOLDS_NAME)
+
+
+def _write_history(record: Path, model: Path) -> None:
+    """Bring the notebooks' loss record into the form of ours; one that cannot be read is left out."""
+    try:
+        if record.stat().st_size > LARGEST_TEXT:
+            return
+        with record.open(newline="", encoding="utf-8") as file:
+            rows = [_row(number, each) for number, each in enumerate(csv.DictReader(file), 1)]
+    except (OSError, ValueError, csv.Error):
+        return
+    if rows and all(rows):
+        with (model / HISTORY_NAME).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["epoch", *_COLUMNS.values()])
+            writer.writeheader()
+            writer.writerows(each for each in rows if each)
+
+
+def _row(number: int, row: Mapping[str, Optional[str]]) -> Optional[Dict[str, float]]:
+    values = {ours: row.get(theirs) for theirs, ours in _COLUMNS.items()}
+    if any(each is None for each in values.values()):
+        return None
+    return {"epoch": number, **{name: float(value or "") for name, value in values.items()}}
+
+
+def _axes_of(config: Mapping[str, Any]) -> str:
+    axes: List[str] = [each for each in str(config["axes"]) if each != "C"]
+    return "".join(axes) + ("C" if config["n_channel_in"] > 1 else "")
