@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m dl4mic_orchestrator``: flags to settings, then serve."""
+"""``python -m dl4mic_orchestrator``: flags to settings, then serve; or an administrator's command."""
 
 from __future__ import annotations
 
@@ -24,9 +24,14 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve; return the exit status."""
+    """Serve, or do what else an administrator does; return the exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in ("backup", "restore"):
+        from dl4mic_orchestrator import administer
+
+        return administer.main(words)
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     try:
         settings = settings_of(options)
     except ValueError as error:
@@ -72,6 +77,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         exit_when_idle_seconds=options.exit_when_idle,
         metrics_port=options.metrics_port,
         warm_idle_seconds=options.warm_idle,
+        heartbeat_timeout_seconds=options.heartbeat_timeout,
         cpus=options.cpus,
         retention=Retention(options.keep_jobs, options.keep_uploads, options.keep_environments),
     )
@@ -80,7 +86,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dl4mic_orchestrator",
-        description="Run an orchestrator.",
+        description="Run an orchestrator; `backup` and `restore` keep what it has.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -95,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--exit-when-idle", type=float, metavar="SECONDS", help="end after so long without work")
     add("--metrics-port", type=int, metavar="PORT", help="serve metrics by HTTP")
     add("--warm-idle", type=float, default=300.0, metavar="SECONDS", help="keep models loaded")
+    add(
+        "--heartbeat-timeout",
+        type=float,
+        default=180.0,
+        metavar="SECONDS",
+        help="a running job without a sign of life for so long is UNRESPONSIVE; its worker for two thirds of it",
+    )
     add("--cpus", type=float, help="CPU slots for jobs; without it, all")
     kept, days = Retention(), "that a clean-up keeps unused"
     add("--keep-jobs", type=float, default=kept.jobs_days, metavar="DAYS", help=f"{days} jobs")

@@ -47,7 +47,7 @@ from dl4mic_orchestrator.plan import Limits
 from dl4mic_orchestrator.reconcile import Reconciler
 from dl4mic_orchestrator.records import Gpu
 from dl4mic_orchestrator.registry import BentoContent, Registry
-from dl4mic_orchestrator.settings import Settings, find_uv
+from dl4mic_orchestrator.settings import STORE, Settings, find_uv
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.uses import Uses
@@ -79,7 +79,7 @@ class App:
         for folder in (settings.jobs, settings.uploads, settings.models, settings.environments):
             folder.mkdir(parents=True, exist_ok=True)
         self.catalog = Catalog(_read_services(settings.services))
-        self.store = Store(settings.workspace / "store.sqlite")
+        self.store = Store(settings.workspace / STORE)
         self.metrics = Metrics(self.store)
         self.callers = Callers(self.metrics.called)
         self._registry = Registry(self.store.models, BentoContent(settings.models))

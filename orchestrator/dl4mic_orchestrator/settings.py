@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dl4mic_orchestrator.cleaning import Retention
 
+STORE = "store.sqlite"
 _NOT_FOR_INSTANCES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX")
 
 

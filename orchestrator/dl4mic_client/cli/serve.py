@@ -6,6 +6,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -23,10 +25,13 @@ def serve(ctx: click.Context, /, **options: str | None) -> None:
 
     Further options are those of `python -m dl4mic_orchestrator --help`.
     """
+    flags = [word for name, value in options.items() if value for word in (f"--{name}", value)]
+    become_orchestrator([*flags, *ctx.args])
+
+
+def become_orchestrator(arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by the orchestrator's program."""
     if importlib.util.find_spec("dl4mic_orchestrator") is None:
         raise Unreachable("The orchestrator is not installed here.", "Install dl4mic[server].")
-    command = [sys.executable, "-m", "dl4mic_orchestrator"]
-    for name, value in options.items():
-        if value:
-            command += [f"--{name}", value]
-    os.execv(sys.executable, [*command, *ctx.args])  # noqa: S606  # no shell is what we want
+    command = [sys.executable, "-m", "dl4mic_orchestrator", *arguments]
+    os.execv(sys.executable, command)  # noqa: S606  # no shell is what we want

@@ -22,6 +22,9 @@ from dl4mic_orchestrator.backends.base import (
 from dl4mic_orchestrator.backends.processes import ProcessRef
 from dl4mic_orchestrator.records import Capacity, Gpu, Grant
 
+LEFT_BEHIND: State = {"boot_id": ""}
+"""Of an instance that runs, if at all, on a machine that a workspace was brought from."""
+
 _WARM_IDLE_SECONDS = 3600.0
 """We end a warm instance much earlier; should we never come back, it lets go of its model by itself."""
 
@@ -179,7 +182,7 @@ def _command(python: Path, spec: LaunchSpec, socket: Path) -> list[str]:
     command += ["--listen", f"unix://{socket}", "--jobs", str(spec.jobs)]
     if spec.warm:
         return [*command, "--warm", "--attempt", "1", "--idle-seconds", str(_WARM_IDLE_SECONDS)]
-    return [*command, "--attempt", str(spec.attempt)]
+    return [*command, "--attempt", str(spec.attempt), "--silence", str(spec.silence_seconds)]
 
 
 def _devices(grant: Grant) -> dict[str, str]:
