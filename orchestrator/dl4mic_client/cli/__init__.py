@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dl4mic_client.cli.backup import backup, restore
 from dl4mic_client.cli.clean import clean
 from dl4mic_client.cli.complete import completion
 from dl4mic_client.cli.data import data
@@ -38,5 +39,7 @@ for _command in (
     completion,
     clean,
     doctor,
+    backup,
+    restore,
 ):
     main.add_command(_command)
