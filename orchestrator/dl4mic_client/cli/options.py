@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dl4mic_client.requests import JobOptions
 
 Function = Callable[..., Any]
+Decorator = Callable[[Function], Function]
 
 _JOB_FIELDS = ("job", "title", "project", "priority", "device")
 
@@ -70,7 +71,14 @@ def job_options(function: Function) -> Function:
 
 def image_options(function: Function) -> Function:
     """Add the options that say which images; the function gets `source` and `axes`."""
-    for option in reversed(_IMAGE_OPTIONS):
+    for option in reversed(_images(required=True)):
+        option(function)
+    return function
+
+
+def optional_image_options(function: Function) -> Function:
+    """Add the same, where there need not be images: `source` may be None."""
+    for option in reversed(_images(required=False)):
         option(function)
     return function
 
@@ -101,15 +109,13 @@ def seconds(ctx: click.Context, option: click.Parameter, value: str | None) -> f
         raise click.BadParameter(f"{value!r} is no duration; write 90m, 2h30m or 1d.") from None
 
 
-_IMAGE_OPTIONS = (
-    click.option(
-        "--source",
-        required=True,
-        metavar="DIR",
-        help="Images: a folder or file here, or a location on the server.",
-    ),
-    click.option("--axes", default="", help="Axes of every file, slowest first: YX, ZYX."),
-)
+def _images(required: bool) -> tuple[Decorator, ...]:
+    where = "Images: a folder or file here, or a location on the server."
+    return (
+        click.option("--source", required=required, metavar="DIR", help=where),
+        click.option("--axes", default="", help="Axes of every file, slowest first: YX, ZYX."),
+    )
+
 
 _JOB_OPTIONS = (
     click.option(
@@ -119,7 +125,12 @@ _JOB_OPTIONS = (
         metavar="KEY=VALUE",
         help="A parameter of the network; repeatable. `dl4mic networks NAME` lists them.",
     ),
-    click.option("--weights", default="", metavar="best|last|EPOCH", help="Weights of the model."),
+    click.option(
+        "--weights",
+        default="",
+        metavar="best|last|EPOCH",
+        help="Weights of the model; `qc` takes all, too, and ranks every kept set.",
+    ),
     click.option("--out", default="", metavar="DIR", help="Folder to put the results into."),
     click.option("--detach", is_flag=True, help="Do not wait for the job."),
     click.option(

@@ -11,7 +11,12 @@ import click
 from dl4mic_client.cli import output, summary
 from dl4mic_client.cli.complete import model_names, network_names
 from dl4mic_client.cli.follow import conclude, follow, showing_transfers
-from dl4mic_client.cli.options import Order, image_options, job_options
+from dl4mic_client.cli.options import (
+    Order,
+    image_options,
+    job_options,
+    optional_image_options,
+)
 from dl4mic_client.cli.program import Command, Session, pass_session
 from dl4mic_client.errors import Refused
 
@@ -76,37 +81,60 @@ def train(
 
 
 @click.command(cls=Command)
-@click.argument("model", shell_complete=model_names)
-@image_options
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=model_names)
+@optional_image_options
 @click.option("--target", metavar="DIR", help="The truth for these images.")
+@click.option("--prediction", metavar="DIR", help="Score these, made by whatever, and no model.")
+@click.option("--task", default="", help="What they are: 'instance segmentation'.")
 @click.option("--class-name", multiple=True, help="Name of a class, in order; repeatable.")
 @click.option("--network", default="", help="Needed only where the model does not tell it.")
 @job_options
 @pass_session
 def qc(
     session: Session,
-    model: str,
-    source: str,
+    models: tuple[str, ...],
+    source: str | None,
     axes: str,
     target: str | None,
+    prediction: str | None,
+    task: str,
     class_name: tuple[str, ...],
     network: str,
     order: Order,
 ) -> None:
-    """Score MODEL on images whose truth is known and that it never saw."""
-    refuse_overwriting(order.out, source, target)
+    """Score MODELs on images whose truth is known and that they never saw, and rank them.
+
+    \b
+      dl4mic qc nuclei --source IMAGES --target MASKS
+      dl4mic qc nuclei:1 nuclei:2 --source IMAGES --target MASKS
+      dl4mic qc nuclei --weights all --source IMAGES --target MASKS
+      dl4mic qc --prediction LABELS --target MASKS --task "instance segmentation"
+    """  # noqa: D301  # click reads the real character: keep these lines as they are
+    _refuse_unclear(models, source, target, prediction, task, order)
+    refuse_overwriting(order.out, source, target, prediction)
     with showing_transfers(session):
-        job = session.client.qc(
-            model,
-            source=source,
-            target=target,
-            network=network,
-            axes=axes,
-            class_names=class_name,
-            weights=order.weights,
-            options=order.options,
-            parameters=_parameters_of_model(session, order, network, model, "qc"),
-        )
+        if prediction:
+            job = session.client.qc_predictions(
+                prediction,
+                target=target or "",
+                source=source,
+                task=task,
+                network=network,
+                axes=axes,
+                options=order.options,
+            )
+        else:
+            job = session.client.qc(
+                *models,
+                source=source or "",
+                target=target,
+                network=network,
+                axes=axes,
+                class_names=class_name,
+                weights=order.weights,
+                options=order.options,
+                parameters=_parameters_of_model(session, order, network, models[0], "qc"),
+            )
     _see_through(session, job, order)
 
 
@@ -132,6 +160,27 @@ def predict(
             parameters=_parameters_of_model(session, order, network, model, "predict"),
         )
     _see_through(session, job, order)
+
+
+def _refuse_unclear(
+    models: tuple[str, ...],
+    source: str | None,
+    target: str | None,
+    prediction: str | None,
+    task: str,
+    order: Order,
+) -> None:
+    """Refuse what does not go together before anything is sent."""
+    if bool(models) == bool(prediction):
+        raise click.UsageError("Name the models to score, or finished predictions by --prediction.")
+    if models and not source:
+        raise click.UsageError("Missing option '--source': the images to score on.")
+    if prediction and not target:
+        raise click.UsageError("Missing option '--target': the truth for the predictions.")
+    if models and task:
+        raise click.UsageError("--task goes with --prediction; a model knows its task.")
+    if prediction and (order.assignments or order.weights):
+        raise click.UsageError("--set and --weights go with a model, not with --prediction.")
 
 
 def _parameters(

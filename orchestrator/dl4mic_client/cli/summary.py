@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dl4mic_client import words
-from dl4mic_client.cli import dry_run, output
+from dl4mic_client.cli import dry_run, output, scores
 from dl4mic_client.cli.program import Session
 from dl4mic_client.errors import Unsupported
 
@@ -126,16 +126,23 @@ def conclusion(session: Session, job: Job, out: Path | None, *, hints: bool = Tr
 
 
 def _print_next(session: Session, job: Job, verb: str) -> None:
-    model = job.model if verb == "train" else _models_of(job.record)
+    model = job.model if verb == "train" else _applicable(job)
     score = f"  dl4mic qc {model} --source IMAGES --target TARGETS{session.again}"
     apply = f"  dl4mic predict {model} --source IMAGES --out RESULTS{session.again}"
     if verb == "train":
         click.echo("Next, score it on images that it never saw, or apply it:")
         click.echo(score)
         click.echo(apply)
-    elif verb == "qc":
+    elif verb == "qc" and model:
         click.echo("Next, apply it:")
         click.echo(apply)
+
+
+def _applicable(job: Job) -> str:
+    """Name the model to go on with: the one that was scored, or the best of several."""
+    found = _content(job, _SCORES) if job.record.qc.models else {}
+    several = len(found.get("models", ())) > 1
+    return scores.best_model(found) if several else _models_of(job.record)
 
 
 def record(job: Job) -> dict[str, Any]:
@@ -144,7 +151,7 @@ def record(job: Job) -> dict[str, Any]:
     if job.state != "SUCCEEDED":
         return found
     if job.record.WhichOneof("request") == "qc":
-        found["scores"] = _content(job, _SCORES).get("pooled", {})
+        found.update(scores.plain(_content(job, _SCORES)))
     elif job.record.train.dry_run:
         found["dry_run"] = _content(job, _TRIAL)
     return found
@@ -162,8 +169,9 @@ def _tried(session: Session, job: Job, out: Path | None) -> None:
 
 
 def _scored(session: Session, job: Job, out: Path | None) -> None:
-    click.echo(f"Scored {_models_of(job.record)} in {_took(job.record)}.")
-    _print_scores(_content(job, _SCORES))
+    what = _models_of(job.record) or "the predictions"
+    click.echo(f"Scored {what} in {_took(job.record)}.")
+    scores.show(_content(job, _SCORES))
     output.facts(_places(session, job, out, "report.pdf", "qc.csv", "panels"))
 
 
@@ -184,21 +192,6 @@ def _content(job: Job, name: str) -> dict[str, Any]:
     """Read a JSON file that a job has made."""
     found = json.loads(job.read(name))
     return found if isinstance(found, dict) else {}
-
-
-def _print_scores(scores: dict[str, Any]) -> None:
-    """Print what was found over all images together, what matters most first."""
-    titles, pooled = scores.get("titles", {}), scores.get("pooled", {})
-    first = [key for key in scores.get("headline", []) if key in pooled]
-    rest = [key for key in pooled if key not in first]
-    rows = [(titles.get(key, key), _figure(pooled[key]), key) for key in first + rest]
-    output.table(("SCORE OVER ALL IMAGES", "VALUE", "DEFINITION"), rows)
-
-
-def _figure(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return "not defined" if value is None else str(value)
 
 
 def _places(session: Session, job: Job, out: Path | None, *names: str) -> Iterator[tuple[str, str]]:
