@@ -14,6 +14,9 @@ from dl4mic_sdk.stored import Stored
 
 _READ_HEADER = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 
+_LONGEST_HEADER = 10_000
+"""Bytes; NumPy's own limit, of the versions that have one: a longer one can make Python's parser crash."""
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[Stored]:
@@ -38,7 +41,18 @@ def _header(file: BinaryIO) -> Tuple[Tuple[int, ...], np.dtype[Any], int]:
     version = npy_format.read_magic(file)
     if version not in _READ_HEADER:
         raise ValueError("NPY version {}.{} is not read".format(*version))
-    shape, _, dtype = _READ_HEADER[version](file)
+    at = file.tell()
+    length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+    if length > _LONGEST_HEADER:
+        raise ValueError("its header claims {} bytes".format(length))
+    file.seek(at)
+    try:
+        shape, _, dtype = _READ_HEADER[version](file)
+    except (
+        MemoryError,
+        RecursionError,
+    ) as error:  # brackets, nested deeper than Python's parser goes
+        raise ValueError("its header cannot be read") from error
     return tuple(int(each) for each in shape), dtype, file.tell()
 
 

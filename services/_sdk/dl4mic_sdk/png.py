@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import struct
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Tuple
 
 import numpy as np
 
+from dl4mic_sdk.png_stream import Header, reduced
 from dl4mic_sdk.stored import Stored
 
-_HEADER = struct.Struct(">8s4x4sIIBB")
+_HEADER_BYTES = 33
 _COLOUR_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
 """Colour type of the PNG specification -> channels without alpha; a palette is of RGB."""
 
@@ -21,15 +21,13 @@ _COLOUR_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
 def opened(path: Path) -> Iterator[Stored]:
     """Open a PNG file; its resolution is a printer's and says nothing of the pixel size."""
     with path.open("rb") as file:
-        signature, chunk, width, height, bits, colour = _HEADER.unpack(file.read(_HEADER.size))
-    if signature != b"\x89PNG\r\n\x1a\n" or chunk != b"IHDR" or colour not in _COLOUR_CHANNELS:
-        raise ValueError("not a PNG file")
-    channels = _COLOUR_CHANNELS[colour]
-    shape = (height, width) if channels == 1 else (height, width, channels)
+        header = Header.of(file.read(_HEADER_BYTES))
+    channels = _COLOUR_CHANNELS[header.colour]
+    shape = (header.height, header.width) + ((channels,) if channels > 1 else ())
     yield Stored(
         axes="YXC"[: len(shape)],
         shape=shape,
-        dtype=np.dtype(np.uint16 if bits == 16 else np.uint8),
+        dtype=np.dtype(np.uint16 if header.bits == 16 else np.uint8),
         pixel_size={},
         load=lambda region: _decode(path, shape)[tuple(region)],
     )
@@ -38,7 +36,7 @@ def opened(path: Path) -> Iterator[Stored]:
 def _decode(path: Path, shape: Tuple[int, ...]) -> np.ndarray:
     from imagecodecs import png_decode
 
-    pixels: np.ndarray = png_decode(path.read_bytes())
+    pixels: np.ndarray = png_decode(reduced(path.read_bytes()))
     if pixels.ndim == 3:
         pixels = pixels[..., :3] if len(shape) == 3 else pixels[..., 0]
     if pixels.shape != shape:

@@ -91,7 +91,7 @@ def split_by_parameters(items: Sequence[Item], parameters: Mapping[str, Any]) ->
 
 
 def _usual_mode(items: Sequence[Item]) -> str:
-    if _groups_file(items).exists():
+    if _groups_file(items).is_file():
         return "group"
     return "image" if len(items) > 1 else "region"
 
@@ -127,6 +127,8 @@ def _groups(items: Sequence[Item]) -> List[str]:
     """Read the group of every image."""
     path = _groups_file(items)
     hint = "Put a CSV beside the images with the columns name (without suffix) and group."
+    if path.exists() and not path.is_file():  # a pipe would be waited on for ever
+        raise DataError("{} is no file".format(path), hint)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = {stem(row["name"]): row["group"].strip() for row in csv.DictReader(file)}
