@@ -101,14 +101,25 @@ def header_fault(info: ImageInfo, need: Need) -> Optional[Fault]:
         if need.channel >= sizes["C"]:
             text = "has {} channels, so there is no channel {} (they are counted from 0)"
             return Fault(text.format(sizes["C"], need.channel), "Choose another channel.")
-    left = set(info.axes) - (set("C") if need.channel is not None else set())
-    if need.axes and not any(left == set(each) for each in need.axes):
+    if planes_of(info.axes, need) is None:
         return _axes_fault(info, need)
     if any(sizes.get(axis, 1) < size for axis, size in need.patch.items()):
         text = "is smaller ({}) than a patch of {}"
         message = text.format(said_size(info.axes, info.shape), _times(need.patch.values()))
         return Fault(message, "Lower patch_size, or leave the small images out.")
     return None
+
+
+def planes_of(axes: str, need: Need) -> Optional[str]:
+    """Return the axes along which an image is predicted plane by plane, of T and Z; None: it does not fit."""
+    left = set(axes) - (set("C") if need.channel is not None else set())
+    fitting = [each for each in need.axes if set(each) <= left <= set(each) | set("TZ")]
+    if not need.axes or any(set(each) == left for each in fitting):
+        return ""
+    if need.pixels or not fitting:  # only a prediction takes planes apart
+        return None
+    largest = max(map(set, fitting), key=len)
+    return "".join(each for each in axes if each in left - largest)
 
 
 def pair_fault(source: ImageInfo, target: ImageInfo) -> Optional[Fault]:

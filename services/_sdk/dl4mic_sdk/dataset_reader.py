@@ -14,7 +14,7 @@ from dl4mic_sdk.data_rules import Fault, Need
 from dl4mic_sdk.data_summary import DataSummary, FileFacts, stat_of
 from dl4mic_sdk.errors import MOST_FILES_NAMED, DataError, ImageError
 from dl4mic_sdk.images import Image, ImageInfo, inspect, list_images, read, stem
-from dl4mic_sdk.pairs import Item, pair, refuse_duplicates
+from dl4mic_sdk.pairs import Item, pair, refuse_unfit_names
 from dl4mic_sdk.pixel_facts import PixelFacts, components, label_facts, pixel_facts
 
 _SAMPLED_PIXELS = 2_000_000
@@ -186,7 +186,9 @@ class DatasetReader:
         channel = self._need.channel if "C" in info.axes else None
         kept = [(a, n) for a, n in zip(info.axes, info.shape) if a != "C" or channel is None]
         names, shape = "".join(a for a, _ in kept), tuple(n for _, n in kept)
-        return Item(stem(info.path), info.path, target, names, shape, None, channel, axes)
+        planes = data_rules.planes_of(info.axes, self._need) or ""
+        about = (names, shape, None, channel, axes)
+        return Item(stem(info.path), info.path, target, *about, planes=planes)
 
     def _with_target(self, item: Item, source: Optional[ImageInfo], target: Path) -> Item:
         axes = item.source_axes.upper()
@@ -223,8 +225,8 @@ class DatasetReader:
             return None
         try:
             facts = pixel_facts(read(item.source, item.source_axes), self._sample_size)
-        except ImageError as error:
-            return Fault(error.fault, error.hint)
+        except (ImageError, MemoryError) as error:
+            return _fault_of(error)
         self._note(facts)
         self._samples.append(facts.sample)
         return data_rules.not_finite_fault(facts.not_finite)
@@ -236,8 +238,8 @@ class DatasetReader:
             image = read(target, axes)
             facts = pixel_facts(image, 1)
             self._note(facts)
-        except ImageError as error:
-            return Fault(error.fault, error.hint)
+        except (ImageError, MemoryError) as error:
+            return _fault_of(error)
         if not self._need.masks:
             return data_rules.not_finite_fault(facts.not_finite)
         self._files[-1] = replace(self._files[-1], foreground=facts.foreground)
@@ -274,9 +276,16 @@ class DatasetReader:
         return {"{:g}".format(p): float(value) for p, value in zip(_PERCENTILES, values)}
 
 
+def _fault_of(error: Union[ImageError, MemoryError]) -> Fault:
+    """Say what kept an image from being read; one that is too large for this machine is at fault as a damaged one."""
+    if isinstance(error, ImageError):
+        return Fault(error.fault, error.hint)
+    return Fault("does not fit into the memory of this machine", "Cut it into smaller images.")
+
+
 def _images_of(folder: str) -> List[Path]:
     found = list_images(folder)
-    refuse_duplicates(found)
+    refuse_unfit_names(found)
     return found
 
 

@@ -4,17 +4,34 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Deque, Dict, List, Optional, Sequence, Set, Tuple, Type, Union
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Deque,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Type,
+    Union,
+)
 
 import numpy as np
 
 from dl4mic_sdk.errors import DataError, ImageError, SdkError, Stopped
-from dl4mic_sdk.images import Image
+from dl4mic_sdk.images import Image, ImageOnDisk, opened
 from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.planes import predict_planes
+from dl4mic_sdk.prediction import Prediction
 from dl4mic_sdk.prediction_files import FinishedImages, paths_of, write_prediction
 from dl4mic_sdk.prefetch import Prefetch
 
@@ -25,6 +42,9 @@ if TYPE_CHECKING:
 _MOST_UNWRITTEN = 2
 _COPIED_BYTES = 512 << 20
 """Larger mapped images stay in their file: to read them ahead would take their size in memory several times."""
+
+LARGE_PIXELS = 1 << 21
+"""Of a larger image a network may read one part after the other (`Network.predict_large`)."""
 
 _MOST_WARNINGS = 100
 _LONGEST_NAME = 255 - len("..partial")
@@ -77,7 +97,12 @@ def predict_folder(
     finished = FinishedImages(output, previous)
     todo = [each for each in items if not finished.take_over(each)]
     run = _Run(network, output, ctx, finished, done=len(items) - len(todo), total=len(items))
-    with Prefetch(lambda number: _read(todo[number]), 0, len(todo)) as images, run:
+    on_disk = {each.name for each in todo if _stays_on_disk(network, each)}
+
+    def read(number: int) -> Union[Image, Exception, None]:
+        return None if todo[number].name in on_disk else _read(todo[number])
+
+    with Prefetch(read, 0, len(todo)) as images, run:
         for item, image in zip(todo, images):
             ctx.raise_if_stopping()
             run.predict(item, image)
@@ -108,7 +133,7 @@ class _Run:
         self._total = total
         self._files: List[Tuple[str, str]] = []
         self._written: Set[str] = set()
-        self._defect: Optional[Exception] = None
+        self._defect: Optional[BaseException] = None
         self._unwritten: Deque[Tuple[Item, Future[List[str]]]] = deque()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
 
@@ -129,17 +154,19 @@ class _Run:
         finally:
             self._writer.shutdown(wait=True)
 
-    def predict(self, item: Item, image: Union[Image, Exception]) -> None:
-        """Compute one image and hand the result to the writing thread."""
+    def predict(self, item: Item, image: Union[Image, Exception, None]) -> None:
+        """Compute one image, None if it stays on disk, and hand the result to the writing thread."""
+        scratch = self._output / ".scratch-{}".format(len(self._written))
         try:
             if isinstance(image, Exception):
                 raise image
-            prediction = self._network.predict_image(image)
+            prediction = self._apply(item, image, scratch)
             self._claim(item, paths_of(prediction, item.name))
-        except Exception as error:
+        except BaseException as error:
+            shutil.rmtree(str(scratch), ignore_errors=True)
             self._fail(item, error)
         else:
-            future = self._writer.submit(write_prediction, prediction, item.name, self._output)
+            future = self._writer.submit(_write, prediction, item.name, self._output, scratch)
             self._unwritten.append((item, future))
         while len(self._unwritten) > _MOST_UNWRITTEN:
             self._settle()
@@ -154,6 +181,21 @@ class _Run:
             self._total, Path(self._files[0][0]).name, self._files[0][1]
         )
         raise DataError(message, "", self._files, len(self.failed))
+
+    def _apply(self, item: Item, image: Optional[Image], scratch: Path) -> Prediction:
+        if image is not None:
+            return self._network.predict_image(image)
+        scratch.mkdir()
+        with opened(item.source, item.source_axes, item.channel) as stored:
+            guarded = replace(stored, read=_guarded(stored, item, self._ctx))
+            if not item.planes:
+                return self._on_disk(guarded, scratch)
+            return predict_planes(guarded, item.planes, self._on_disk, scratch)
+
+    def _on_disk(self, image: ImageOnDisk, scratch: Path) -> Prediction:
+        large = _size(image.shape) > LARGE_PIXELS
+        found = self._network.predict_large(image, scratch) if large else None
+        return self._network.predict_image(image.whole()) if found is None else found
 
     def _claim(self, item: Item, paths: List[str]) -> None:
         if any(len(os.path.basename(each).encode()) > _LONGEST_NAME for each in paths):
@@ -170,16 +212,17 @@ class _Run:
         item, future = self._unwritten.popleft()
         try:
             files = future.result()
-        except ValueError as error:
+        except (ValueError, SdkError) as error:
             self._fail(item, error)
             return
         self._finished.add(item, files)
         self._done += 1
         self._report()
 
-    def _fail(self, item: Item, error: Exception) -> None:
+    def _fail(self, item: Item, error: BaseException) -> None:
         """Note that an image failed; what would fail for every image ends the run."""
-        if isinstance(error, (Stopped, MemoryError)) or type(error).__name__ in _OUT_OF_MEMORY:
+        fatal = not isinstance(error, Exception) or isinstance(error, (Stopped, MemoryError))
+        if fatal or type(error).__name__ in _OUT_OF_MEMORY:
             raise error
         message = getattr(error, "fault", None) or str(error) or type(error).__name__
         if not isinstance(error, SdkError):
@@ -196,14 +239,52 @@ class _Run:
         self._ctx.progress(self._done + failed, self._total, "images", "predicting", failed=failed)
 
 
+def _stays_on_disk(network: Network, item: Item) -> bool:
+    """Whether parts of an image are read while it is computed, instead of all of it ahead."""
+    from dl4mic_sdk.network import Network
+
+    own = getattr(type(network), "predict_large", Network.predict_large)
+    large = own is not Network.predict_large and _size(item.shape) > LARGE_PIXELS
+    return not item.fault and (bool(item.planes) or large)
+
+
+def _size(shape: Sequence[int]) -> int:
+    return int(np.prod([int(each) for each in shape], dtype=np.int64))
+
+
 def _read(item: Item) -> Union[Image, Exception]:
     """Read an image into memory, so that computing need not wait for the disk; a fault is returned, not raised."""
     try:
         image = item.read_source()
         if isinstance(image.pixels, np.memmap) and image.pixels.nbytes <= _COPIED_BYTES:
             image = image.with_pixels(np.array(image.pixels))
-        if image.pixels.dtype.kind == "f" and not np.isfinite(image.pixels).all():
-            raise ImageError(item.source, "has pixels that are NaN or infinite")
+        _refuse_not_finite(item, image.pixels)
         return image
     except Exception as error:
         return error
+
+
+def _guarded(
+    image: ImageOnDisk, item: Item, ctx: Context
+) -> Callable[[Mapping[str, slice]], np.ndarray]:
+    """Read parts of an image that are all finite, and none once the job is asked to stop."""
+
+    def read(region: Mapping[str, slice]) -> np.ndarray:
+        ctx.raise_if_stopping()
+        pixels = image.read(region)
+        _refuse_not_finite(item, pixels)
+        return pixels
+
+    return read
+
+
+def _refuse_not_finite(item: Item, pixels: np.ndarray) -> None:
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise ImageError(item.source, "has pixels that are NaN or infinite")
+
+
+def _write(prediction: Prediction, name: str, output: Path, scratch: Path) -> List[str]:
+    try:
+        return write_prediction(prediction, name, output)
+    finally:
+        shutil.rmtree(str(scratch), ignore_errors=True)

@@ -29,6 +29,9 @@ _OTHER_IMAGES = {
 
 _LET_READ = "Give the user that the server runs as the right to read it."
 
+_BAND_BYTES = 8 << 20
+"""Of a large image in memory at once; files with tiles are decoded once a row of tiles with it."""
+
 LARGEST_LABEL = 2**32 - 1
 """Of object numbers: the most that a label image of 32 bit holds."""
 
@@ -101,22 +104,37 @@ class ImageOnDisk:
     ----------
     axes, shape, dtype, pixel_size
         As of `ImageInfo`.
-    name
-        As of `Image`.
     read
         Returns a copy of a region, along `axes`.
+    name, position, labels_before
+        As of `Image`.
     """
 
     axes: str
     shape: Tuple[int, ...]
     dtype: np.dtype[Any]
     pixel_size: Mapping[str, float]
-    name: str
     read: Callable[[Region], np.ndarray]
+    name: str = ""
+    position: Mapping[str, int] = field(default_factory=dict)
+    labels_before: int = 0
 
     def whole(self) -> Image:
         """Read all of it into memory."""
-        return Image(self.read({}), self.axes, self.pixel_size, self.name)
+        pixels = self.read({})
+        about = (self.axes, self.pixel_size, self.name, self.position, self.labels_before)
+        return Image(pixels, *about)
+
+    def bands(self) -> Iterator[np.ndarray]:
+        """Read all of it, some rows of one plane after the other."""
+        sizes = dict(zip(self.axes, self.shape))
+        outer = [axis for axis in self.axes if axis not in "CYX"]
+        row = self.dtype.itemsize * sizes.get("C", 1) * max(1, sizes["X"])
+        rows = max(1, _BAND_BYTES // row)
+        for place in np.ndindex(*(sizes[axis] for axis in outer)):
+            plane = {axis: slice(index, index + 1) for axis, index in zip(outer, place)}
+            for start in range(0, sizes["Y"], rows):
+                yield self.read(dict(plane, Y=slice(start, start + rows)))
 
 
 def stem(path: PathLike) -> str:
@@ -132,7 +150,8 @@ def stem(path: PathLike) -> str:
 def list_images(folder: PathLike) -> List[Path]:
     """List the TIFF, PNG and NPY files of a folder in natural order (2 before 10).
 
-    Hidden files and subfolders are left out; a file instead of a folder is a list of one.
+    Hidden files are left out, and what is no file, whatever its name: subfolders, pipes, devices, links that lead
+    nowhere. A file instead of a folder is a list of one.
 
     Raises
     ------
@@ -144,7 +163,8 @@ def list_images(folder: PathLike) -> List[Path]:
         if path.is_file():
             return [path]
         if not path.is_dir():
-            raise DataError("{} does not exist".format(path), "Give a folder of images.")
+            what = "is neither a file nor a folder" if path.exists() else "does not exist"
+            raise DataError("{} {}".format(path, what), "Give a folder of images.")
         visible = [each for each in path.iterdir() if not each.name.startswith(".")]
     except PermissionError as error:
         raise DataError("{} may not be read".format(path), _LET_READ) from error
@@ -240,7 +260,10 @@ def read(
 
 
 def write(
-    path: PathLike, image: Image, label: bool = False, compress: Optional[bool] = None
+    path: PathLike,
+    image: Union[Image, ImageOnDisk],
+    label: bool = False,
+    compress: Optional[bool] = None,
 ) -> None:
     """Write an image as TIFF with axes and pixel size, as ImageJ reads it.
 
@@ -252,7 +275,7 @@ def write(
     path
         The file; an existing one is replaced.
     image
-        Axes in any order of T, Z, C, Y, X.
+        Axes in any order of T, Z, C, Y, X. One on disk is written strip by strip; as labels it holds none below 0.
     label
         The pixels are object numbers: 16 bit, or 32 bit above 65535.
     compress
@@ -263,15 +286,33 @@ def write(
     ValueError
         Labels that `smallest_labels` refuses.
     """
+    path = Path(path)
+    partial = path.with_name(".{}.partial".format(path.name))
+    if isinstance(image, ImageOnDisk):
+        _write_from_disk(partial, image, label, label if compress is None else compress)
+    else:
+        _write(partial, image, label, label if compress is None else compress)
+    os.replace(str(partial), str(path))
+
+
+def _write(path: Path, image: Image, label: bool, compress: bool) -> None:
     from dl4mic_sdk import tiff
 
-    path = Path(path)
     pixels = smallest_labels(image.pixels) if label else image.pixels
     names = "".join(each for each in AXES if each in image.axes)
     pixels = np.transpose(pixels, [image.axes.index(each) for each in names])
-    partial = path.with_name(".{}.partial".format(path.name))
-    tiff.write(partial, pixels, names, image.pixel_size, label if compress is None else compress)
-    os.replace(str(partial), str(path))
+    tiff.write(path, pixels, names, image.pixel_size, compress)
+
+
+def _write_from_disk(path: Path, image: ImageOnDisk, label: bool, compress: bool) -> None:
+    from dl4mic_sdk import tiff
+
+    dtype = image.dtype
+    if label:
+        largest = max((int(each.max()) for each in image.bands()), default=0)
+        dtype = _label_type(largest)
+    form = tiff.Form(image.axes, image.shape, dtype, image.pixel_size)
+    tiff.write_parts(path, image.read, form, compress)
 
 
 def smallest_labels(labels: np.ndarray) -> np.ndarray:
@@ -287,8 +328,11 @@ def smallest_labels(labels: np.ndarray) -> np.ndarray:
     largest = int(labels.max()) if labels.size else 0
     if largest > LARGEST_LABEL:
         raise ValueError("the object number {} is above {}".format(largest, LARGEST_LABEL))
-    fits = largest <= np.iinfo(np.uint16).max
-    return labels.astype(np.uint16 if fits else np.uint32, copy=False)
+    return labels.astype(_label_type(largest), copy=False)
+
+
+def _label_type(largest: int) -> np.dtype[Any]:
+    return np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32)
 
 
 @contextmanager
@@ -299,9 +343,14 @@ def _opened(path: Path) -> Iterator[Stored]:
         raise ImageError(path, "not an image that can be read", "Save it as TIFF, PNG or NPY.")
     form = importlib.import_module("dl4mic_sdk." + _FORMATS[suffix])
     with ExitStack() as stack:
-        with _faults_of(path):
-            stored = stack.enter_context(form.opened(path))
-            refuse_absurd(path, stored)
+        try:
+            with _faults_of(path):
+                stored = stack.enter_context(form.opened(path))
+                refuse_absurd(path, stored)
+        except MemoryError as error:
+            hint = "The file is damaged; save it again."
+            text = "its header asks for more memory than there is"
+            raise ImageError(path, text, hint) from error
         yield stored
 
 
@@ -344,6 +393,10 @@ def _what_else(files: Sequence[Path]) -> str:
     others = sorted({each.suffix.lower() for each in files} & _OTHER_IMAGES)
     if others:
         return "It holds {} files; save them as TIFF, e.g. with Fiji.".format(", ".join(others))
+    no_files = [each for each in files if each.suffix.lower() in _FORMATS and not each.is_dir()]
+    if no_files:
+        text = "{} is no file but a link that leads nowhere, a pipe or a device."
+        return text.format(min(no_files).name)
     if any(each.is_dir() for each in files):
         return "It holds folders only; give the folder with the images itself. TIFF, PNG and NPY are read."
     return "Images are files named .tif, .tiff, .png or .npy."

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping, Optional
 
 from dl4mic_sdk.device import Device, cpu_kernel
 from dl4mic_sdk.errors import SdkError
 
 if TYPE_CHECKING:
     from dl4mic_sdk.context import Context
-    from dl4mic_sdk.images import Image
+    from dl4mic_sdk.images import Image, ImageOnDisk
     from dl4mic_sdk.prediction import Prediction
     from dl4mic_sdk.task import ModelFolder, PredictTask, QcTask, TrainTask
 
 
 class Network(ABC):
-    """A network: three methods must be written, five may be overridden.
+    """A network: three methods must be written, six may be overridden.
 
     `network.py` of a service folder ends with ``networks = {"name in service.yaml": Class, ...}``.
     An object serves one job (or one warm model) and lives in a process of its own.
@@ -53,6 +53,24 @@ class Network(ABC):
     @abstractmethod
     def predict_image(self, image: Image) -> Prediction:
         """Apply the loaded model to one image. **Must be written.**"""
+
+    def predict_large(self, image: ImageOnDisk, scratch: Path) -> Optional[Prediction]:
+        """Apply the loaded model to a large image, reading it part by part. *May be overridden.*
+
+        Parameters
+        ----------
+        image
+            Of more than two million pixels; `predict_image` would be given all of it.
+        scratch
+            Empty folder for what is not held in memory, such as an `ArrayOnDisk` of the result. It is gone when the
+            result is written.
+
+        Returns
+        -------
+        Prediction or None
+            None: have the image read, and call `predict_image`.
+        """
+        return None
 
     def device_kernel(self, asked: str) -> Device:
         """Run a small real computation where the network will run, and say where that was. *May be overridden.*

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class Item:
         What the user said the axes of the files are; empty: what the files say.
     fault
         Why the image cannot be used; in a prediction such an image fails alone.
+    planes
+        Axes, of T and Z, along which it is taken apart for a network that has fewer.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Item:
     source_axes: str = ""
     target_axes: str = ""
     fault: str = ""
+    planes: str = ""
 
     def read_source(self) -> Image:
         """Read the image, mapped where possible.
@@ -90,8 +94,8 @@ def pair(source: PathLike, target: PathLike) -> List[Tuple[Path, Path]]:
     Raises
     ------
     DataError
-        A folder is missing or empty, both are the same one, a name occurs twice in a folder (``a.tif`` and
-        ``a.png``), or an image has no counterpart; all such files are listed.
+        A folder is missing or empty, both are the same one, names in a folder are not fit (`refuse_unfit_names`), or
+        an image has no counterpart; all such files are listed.
     """
     sources, targets = list_images(source), list_images(target)
     if Path(source).resolve() == Path(target).resolve():
@@ -99,16 +103,34 @@ def pair(source: PathLike, target: PathLike) -> List[Tuple[Path, Path]]:
         raise DataError(message, "Give the folder of the targets as target.")
     if Path(source).is_file() and Path(target).is_file():
         return [(sources[0], targets[0])]
+    refuse_unfit_names(sources, targets)
     by_name = _by_name(sources), _by_name(targets)
-    _refuse_duplicates(by_name)
     _refuse_unmatched(by_name, (Path(source), Path(target)))
     names = sorted(by_name[0], key=natural_key)
     return [(by_name[0][name][0], by_name[1][name][0]) for name in names]
 
 
-def refuse_duplicates(files: Iterable[Path]) -> None:
-    """Raise DataError when files of a folder differ in their suffix only: their results would overwrite each other."""
-    _refuse_duplicates([_by_name(files)])
+def refuse_unfit_names(*folders: Sequence[Path]) -> None:
+    """Raise DataError when names hold control characters, or the results of files would overwrite each other.
+
+    Files of a folder do so when their names differ in the suffix only (``a.tif`` and ``a.png``), or, on Windows and
+    macOS, in upper and lower case only.
+    """
+    odd = [each for files in folders for each in files if _is_odd(each.name)]
+    if odd:
+        faults = [(_readable(each), "has control characters in its name") for each in odd]
+        message = "the names of {} files hold control characters, or are no text: {}"
+        raise DataError(message.format(len(odd), _said(faults)), "Rename these files.", faults)
+    _refuse_duplicates(folders)
+
+
+def _is_odd(name: str) -> bool:
+    """Whether a name would break a line or steer a terminal, or is of bytes that are no UTF-8."""
+    return any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in name)
+
+
+def _readable(path: Path) -> str:
+    return str(path).encode("unicode_escape").decode("ascii")
 
 
 def _by_name(files: Iterable[Path]) -> Dict[str, List[Path]]:
@@ -118,16 +140,33 @@ def _by_name(files: Iterable[Path]) -> Dict[str, List[Path]]:
     return found
 
 
-def _refuse_duplicates(folders: Sequence[Dict[str, List[Path]]]) -> None:
-    groups = [paths for folder in folders for paths in folder.values() if len(paths) > 1]
+def _refuse_duplicates(folders: Sequence[Sequence[Path]]) -> None:
     faults = [
-        (str(path), "has the same name as {}".format((set(group) - {path}).pop().name))
-        for group in groups
+        (str(path), _likeness(path, group))
+        for files in folders
+        for group in _alike(files)
         for path in group
     ]
     if faults:
-        message = "several images have the same name but for the suffix: {}".format(_said(faults))
-        raise DataError(message, "Keep one file of each name in a folder.", faults)
+        message = "several images have the same name but for the suffix or upper and lower case: {}"
+        raise DataError(
+            message.format(_said(faults)), "Keep one file of each name in a folder.", faults
+        )
+
+
+def _alike(files: Iterable[Path]) -> List[List[Path]]:
+    """Group the files of a folder whose results would overwrite each other."""
+    groups: Dict[str, List[Path]] = defaultdict(list)
+    for each in files:
+        groups[stem(each).lower()].append(each)
+    return [each for each in groups.values() if len(each) > 1]
+
+
+def _likeness(path: Path, group: Sequence[Path]) -> str:
+    other = next(each for each in group if each != path)
+    if stem(other) == stem(path):
+        return "has the same name as {}".format(other.name)
+    return "has the name of {} but for upper and lower case".format(other.name)
 
 
 def _refuse_unmatched(

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Mapping, Sequence, Tuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Mapping, Sequence, Tuple, Union
 
 if TYPE_CHECKING:
-    from dl4mic_sdk.images import Image
+    from dl4mic_sdk.images import Image, ImageOnDisk
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class Prediction:
     tables
         Title -> table, written as ``<name>_<title>.csv``.
     files
-        Ending -> content of further files, e.g. ``{"_rois.zip": ...}``.
+        Ending -> content of further files, e.g. ``{"_rois.zip": ...}``; or the path of a file that is moved there.
     """
 
-    images: Mapping[str, Image]
+    images: Mapping[str, Union[Image, ImageOnDisk]]
     labels: bool = False
     tables: Mapping[str, Table] = field(default_factory=dict)
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, Union[bytes, Path]] = field(default_factory=dict)
 
     @property
-    def main(self) -> Tuple[str, Image]:
+    def main(self) -> Tuple[str, Union[Image, ImageOnDisk]]:
         """Title and image of the result itself."""
         return next(iter(self.images.items()))

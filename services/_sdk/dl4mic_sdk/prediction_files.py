@@ -9,14 +9,12 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from dl4mic_sdk.data_summary import stat_of
 from dl4mic_sdk.images import write
 from dl4mic_sdk.pairs import Item
-
-if TYPE_CHECKING:
-    from dl4mic_sdk.prediction import Prediction, Table
+from dl4mic_sdk.prediction import Prediction, Table
 
 FINISHED_FILE = ".finished"
 """In the folder while it is filled: one JSON line for each image whose results are all written."""
@@ -48,7 +46,10 @@ def write_prediction(prediction: Prediction, name: str, output: Path) -> List[st
     """
     paths = paths_of(prediction, name)
     for suffix, content in prediction.files.items():
-        _write_bytes(output / (name + suffix), content)
+        if isinstance(content, Path):
+            os.replace(str(content), str(output / (name + suffix)))
+        else:
+            _write_bytes(output / (name + suffix), content)
     for title, table in prediction.tables.items():
         _write_bytes(output / "{}_{}.csv".format(name, title), csv_of(table))
     main_title, main = prediction.main
@@ -76,6 +77,34 @@ def csv_of(table: Table) -> bytes:
     writer.writerow(table.columns)
     writer.writerows(table.rows)
     return text.getvalue().encode("utf-8")
+
+
+class TableFile:
+    """A table that is written part by part, as `csv_of` writes a whole one.
+
+    Parameters
+    ----------
+    path
+        The file, made anew. A part without rows may lack columns; the others have the same ones.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._columns: Sequence[str] = ()
+        self._rows = 0
+        path.write_bytes(b"")
+
+    def add(self, part: Table) -> None:
+        """Add the rows of a part."""
+        if not self._rows and part.columns:
+            self._columns = part.columns
+            self.path.write_bytes(csv_of(Table(part.columns, ())))
+        if part.rows:
+            if list(part.columns) != list(self._columns):
+                raise ValueError("tables of one image have different columns")
+            with self.path.open("ab") as file:
+                file.write(csv_of(part).split(b"\n", 1)[1])
+            self._rows += len(part.rows)
 
 
 class FinishedImages:

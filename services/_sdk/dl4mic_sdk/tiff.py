@@ -5,15 +5,21 @@ from __future__ import annotations
 
 import inspect
 import xml.etree.ElementTree as ElementTree
+import zlib
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Tuple
 
 import numpy as np
 import tifffile
 
 from dl4mic_sdk import tiff_parts
+from dl4mic_sdk.axis_order import Region
 from dl4mic_sdk.stored import Stored
+
+_STRIP_BYTES = 1 << 18
+_TAKES_STRIPS = int(tifffile.__version__.split(".")[0]) >= 2023
 
 _MOST_IMAGEJ_BYTES = 4_000_000_000
 _IMAGEJ_TYPES = ("uint8", "uint16", "float32")
@@ -27,6 +33,16 @@ _MICROMETRES = {
     "micrometre": 1.0, "nanometer": 1e-3, "millimeter": 1e3,
 }  # fmt: skip
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an image is but for its pixels; attributes as of `images.ImageInfo`."""
+
+    axes: str
+    shape: Tuple[int, ...]
+    dtype: Any
+    pixel_size: Mapping[str, float]
 
 
 @contextmanager
@@ -57,14 +73,61 @@ def write(
     """Write pixels along `axes` (in ImageJ's order) with their size in µm."""
     pixels = _storable(pixels)
     options: Dict[str, Any] = {"compression": "zlib"} if compress else {}
-    known = {axis: float(size) for axis, size in pixel_size.items() if size > 0 and axis in axes}
-    # ImageJ's format forgets an axis of length 1, or fails on it.
-    fits = pixels.dtype.name in _IMAGEJ_TYPES and pixels.nbytes < _MOST_IMAGEJ_BYTES
-    if fits and min(pixels.shape, default=0) > 1:
-        options.update(_imagej_options(axes, known))
-    else:
-        options.update(_plain_options(axes, known))
+    options.update(_options(Form(axes, pixels.shape, pixels.dtype, pixel_size)))
     tifffile.imwrite(str(path), pixels, photometric="minisblack", **options)
+
+
+def write_parts(
+    path: Path, read: Callable[[Region], np.ndarray], form: Form, compress: bool
+) -> None:
+    """Write an image strip by strip, never holding all of it; the file is like those of `write`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    read
+        Returns a region of the pixels.
+    form
+        Of the image; its axes in ImageJ's order.
+    compress
+        Deflate without loss.
+    """
+    if not _TAKES_STRIPS:  # what Python 3.7 has
+        write(path, read({}).astype(form.dtype), form.axes, form.pixel_size, compress)
+        return
+    dtype = np.dtype(form.dtype).newbyteorder("<")
+    rows = max(1, _STRIP_BYTES // (form.shape[-1] * dtype.itemsize))
+    pack = zlib.compress if compress else bytes
+    tifffile.imwrite(
+        str(path),
+        (pack(read(each).astype(dtype).tobytes()) for each in _strips(form, rows)),
+        shape=form.shape,
+        dtype=dtype,
+        byteorder="<",
+        photometric="minisblack",
+        rowsperstrip=rows,
+        compression="zlib" if compress else None,
+        **_options(form),
+    )
+
+
+def _strips(form: Form, rows: int) -> Iterator[Region]:
+    """Yield the regions of all strips in the order of the file."""
+    for page in np.ndindex(*form.shape[:-2]):
+        place = {axis: slice(index, index + 1) for axis, index in zip(form.axes, page)}
+        for start in range(0, form.shape[-2], rows):
+            yield dict(place, Y=slice(start, min(start + rows, form.shape[-2])))
+
+
+def _options(form: Form) -> Dict[str, Any]:
+    known = {a: float(size) for a, size in form.pixel_size.items() if size > 0 and a in form.axes}
+    # ImageJ's format forgets an axis of length 1, or fails on it.
+    size = _product(form.shape) * np.dtype(form.dtype).itemsize
+    fits = np.dtype(form.dtype).name in _IMAGEJ_TYPES and size < _MOST_IMAGEJ_BYTES
+    if fits and min(form.shape, default=0) > 1:
+        return _imagej_options(form.axes, known)
+    return _plain_options(form.axes, known)
 
 
 def _storable(pixels: np.ndarray) -> np.ndarray:

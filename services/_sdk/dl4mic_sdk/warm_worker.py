@@ -95,7 +95,8 @@ def _image(values: Dict[str, Any], content: bytes) -> Image:
 
 def _send(connection: socket.socket, prediction: Prediction) -> None:
     for title, image in prediction.images.items():
-        pixels = np.ascontiguousarray(image.pixels)
+        whole = image if isinstance(image, Image) else image.whole()
+        pixels = np.ascontiguousarray(whole.pixels)
         values = {
             "title": title,
             "axes": image.axes,

@@ -352,10 +352,10 @@ def test_unpaired_images_need_no_common_names(folders: Folders) -> None:
 def test_for_a_prediction_bad_files_do_not_keep_the_others(folders: Folders) -> None:
     folders.request["verb"] = "predict"
     folders.request["data"]["target"] = ""
-    broken, stack = break_image(folders), folders.image(1, np.ones((6, 64, 80), np.uint8), "ZYX")
+    broken, stack = break_image(folders), folders.image(1, np.ones((6, 64, 80), np.uint8), "CYX")
     summary = folders.check()
     assert [bool(each.fault) for each in summary.items] == [False, True, True, False]
-    assert "takes YX" in summary.items[1].fault
+    assert "takes one channel" in summary.items[1].fault
     for number in (0, 3):
         (folders.root / "images" / "{}.tif".format(number)).unlink()
     assert {path for path, _ in folders.fault().files} == {str(broken), str(stack)}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from dl4mic_sdk.array_on_disk import ArrayOnDisk
 from dl4mic_sdk.errors import ImageError
 from dl4mic_sdk.images import Image, inspect, opened, read, write
 
@@ -89,3 +90,36 @@ def test_several_images_in_a_file_are_counted(tmp_path: Path) -> None:
         for side in (30, 40, 50):
             file.write(pixels_of((side, side)), photometric="minisblack")
     assert (inspect(path).series, inspect(path).shape) == (3, (30, 30))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize(
+    "axes, shape", [("YX", (700, 901)), ("TYX", (3, 300, 901)), ("YX", (1, 7))]
+)
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "float32"])
+def test_an_image_on_disk_is_written_like_one_in_memory(
+    tmp_path: Path, axes: str, shape: Any, dtype: str, compress: bool
+) -> None:
+    pixels = pixels_of(shape, dtype)
+    kept = ArrayOnDisk(tmp_path / "kept", shape, dtype)
+    kept[(slice(None),) * len(shape)] = pixels
+    sizes = {"X": 0.25, "Y": 0.5, "T": 2.0}
+    write(tmp_path / "parts.tif", kept.as_image(axes, sizes, "a"), compress=compress)
+    write(tmp_path / "whole.tif", Image(pixels, axes, sizes), compress=compress)
+    ours, theirs = read(tmp_path / "parts.tif"), read(tmp_path / "whole.tif")
+    np.testing.assert_array_equal(ours.pixels, theirs.pixels)
+    assert (ours.axes, ours.pixels.dtype) == (theirs.axes, theirs.pixels.dtype)
+    assert ours.pixel_size == pytest.approx(theirs.pixel_size)
+    with tifffile.TiffFile(str(tmp_path / "parts.tif")) as file:
+        assert file.is_imagej == tifffile.TiffFile(str(tmp_path / "whole.tif")).is_imagej
+
+
+@pytest.mark.parametrize("count, dtype", [(65535, "uint16"), (65536, "uint32")])
+def test_labels_on_disk_take_as_many_bits_as_they_need(
+    tmp_path: Path, count: int, dtype: str
+) -> None:
+    kept = ArrayOnDisk(tmp_path / "kept", (40, 50), np.uint32)
+    kept[(slice(30, 31), slice(2, 3))] = np.array([[count]])
+    write(tmp_path / "a.tif", kept.as_image("YX", {}, "a"), label=True)
+    found = read(tmp_path / "a.tif").pixels
+    assert (found.dtype, found.max(), found.sum()) == (dtype, count, count)
