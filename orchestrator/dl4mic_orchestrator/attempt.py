@@ -38,6 +38,7 @@ from dl4mic_orchestrator.follow import (
 from dl4mic_orchestrator.interruption import Interrupted, Interruption
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
 from dl4mic_orchestrator.settle import Settlement
+from dl4mic_orchestrator.shortage import of_system
 from dl4mic_orchestrator.store import Store
 
 LAST_SECONDS = 5.0
@@ -224,6 +225,7 @@ class Attempts:
             jobs=self.briefing.folder,
             attempt=job.attempt,
             log=folder / "host.log",
+            silence_seconds=self.patience.worker_seconds,
         )
         state = self.backend.launch(spec, lambda state: self._save(instance, state))
         return self._assign_and_follow(job, instance, state, interruption)
@@ -322,7 +324,7 @@ class Attempts:
             return _call_failed(error)
         except Exception as error:
             log.exception("the work for the job failed")
-            return JobError(
+            return of_system(error) or JobError(
                 code=JobError.INTERNAL, message=f"{type(error).__name__}: {error}", hint=_SEE_LOG
             )
 

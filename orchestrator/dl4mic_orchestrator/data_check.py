@@ -13,9 +13,11 @@ from google.protobuf.json_format import ParseDict
 from dl4mic.v1.job_pb2 import JobError
 from dl4mic_orchestrator import subprocesses
 from dl4mic_orchestrator.backends.base import Progress
+from dl4mic_orchestrator.shortage import disk_full
 
 FAULT_FILE = "data_fault.json"
 _EXIT_FAULT = 3
+_EXIT_DISK_FULL = 6
 
 
 class SdkEnvironment(Protocol):
@@ -54,6 +56,8 @@ class DataCheck:
             return None
         if status == _EXIT_FAULT:
             return _fault(attempt_folder)
+        if status == _EXIT_DISK_FULL:
+            return disk_full("the data check could not write what it found")
         last = words.strip().splitlines()[-1] if words.strip() else f"it ended with status {status}"
         hint = "It is tried again once; if it stays, the log of the orchestrator says more."
         code = JobError.CRASHED if status < 0 else JobError.INTERNAL

@@ -45,6 +45,11 @@ class Patience:
     heartbeat_seconds: float
     cancel_seconds: float
 
+    @property
+    def worker_seconds(self) -> float:
+        """What an instance waits for a sign of life of its worker: less, so that it can say so itself."""
+        return self.heartbeat_seconds * 2 / 3
+
 
 class Followed(Protocol):
     """The calls of an instance by which its job is followed."""

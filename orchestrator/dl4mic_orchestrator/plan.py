@@ -159,7 +159,7 @@ class Snapshot:
     Attributes
     ----------
     now
-        Seconds since 1970.
+        Seconds since 1970, by a clock that never jumps.
     jobs
         Those that have not ended.
     ended

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from dl4mic_orchestrator import logs
+from dl4mic_orchestrator import logs, steady
 from dl4mic_orchestrator.attempt import Attempts
 from dl4mic_orchestrator.backends.base import Backend
 from dl4mic_orchestrator.catalog import Catalog
@@ -99,10 +99,13 @@ class Reconciler:
         """Reconcile until `stop` is called."""
         self._guard(self.clear)
         while not self._stopping:
-            pause = self._guard(self.step)
-            self._wake.wait(pause)
+            self._wake.wait(self.turn())
             self._wake.clear()
         self._stopped.set()
+
+    def turn(self) -> float:
+        """Make a step, whatever comes of it; return for how many seconds nothing is to be done by itself."""
+        return self._guard(self.step)
 
     def stop(self) -> None:
         """End the loop. Running instances are left to go on; the next orchestrator resumes their jobs."""
@@ -134,7 +137,7 @@ class Reconciler:
             return _AGAIN_SECONDS
         if moment is None:
             return _LONGEST_SLEEP_SECONDS
-        return min(max(moment - time.time(), 0.01), _LONGEST_SLEEP_SECONDS)
+        return min(max(moment - steady.now(), 0.01), _LONGEST_SLEEP_SECONDS)
 
     def _look(self) -> Snapshot:
         with self._lock:
@@ -142,7 +145,7 @@ class Reconciler:
         # Read after `active`: a job whose thread has ended since then has its result written already.
         jobs = self._store.jobs.open_jobs()
         return Snapshot(
-            now=time.time(),
+            now=steady.now(),
             capacity=self._backend.capacity(),
             jobs=jobs,
             ended=self._store.jobs.states({other for job in jobs for other in job.depends_on}),

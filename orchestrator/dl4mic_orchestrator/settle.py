@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from dl4mic import retry
+from dl4mic import references, retry
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError
+from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.briefing import ARTIFACTS, Briefing, BriefingError
 from dl4mic_orchestrator.follow import Outcome
 from dl4mic_orchestrator.plan import Cause
 from dl4mic_orchestrator.records import Failure, JobState
 from dl4mic_orchestrator.registry import Origin, Registry
+from dl4mic_orchestrator.shortage import disk_full, is_of_disk
 from dl4mic_orchestrator.store.jobs import JobStore
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Settlement:
         if not self._is_present(self.jobs.message(job_id), attempt):
             return
         self.meter.failed(self.jobs.get(job_id).network, error)
-        now = time.time()
+        now = steady.now()
         failed = Failure(error.code, now, self.jobs.progressed(job_id))
         failures = [*self.jobs.failures(job_id), failed]
         pause = retry.pause_before_retry(
@@ -137,7 +137,7 @@ class Settlement:
 
     def _register(self, job: JobMessage, artifacts: Path) -> str:
         verb = job.WhichOneof("request")
-        if verb == "import_model" or (verb == "train" and not job.train.dry_run):
+        if references.makes_model(job):
             name = getattr(job, verb).model
             origin = Origin(name, job.network, job.project, job.id)
             return self.registry.publish(artifacts / "model", origin).tag
@@ -190,11 +190,8 @@ def _no_words() -> JobError:
 def _publication_error(error: Exception) -> JobError:
     if isinstance(error, BriefingError):
         return error.error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        message = f"the disk is full: {error}"
-        return JobError(
-            code=JobError.DISK_FULL, message=message, hint="Free some space, then retry the job."
-        )
+    if is_of_disk(error):
+        return disk_full(error)
     message = f"the results could not be published: {error}"
     return JobError(
         code=JobError.INTERNAL, message=message, hint="The orchestrator's log may say more."

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dl4mic.v1.network_pb2_grpc import NetworkServiceStub
+from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.attempt import LAST_SECONDS, service_spec
 from dl4mic_orchestrator.backends.base import Backend, LaunchSpec, State, UnavailableError
 from dl4mic_orchestrator.catalog import Catalog
@@ -89,7 +90,7 @@ class WarmPool:
         finally:
             with self._changed:
                 entry.calls -= 1
-                entry.idle_since = time.time()
+                entry.idle_since = steady.now()
             self.wake.set()
 
     def holds(self, key: WarmKey) -> bool:
@@ -144,7 +145,7 @@ class WarmPool:
             with self._changed:
                 entry.instance_id = instance.id
                 entry.connection = Connection(self._address(entry.state))
-                entry.idle_since = time.time()
+                entry.idle_since = steady.now()
                 entry.launching = False
                 self._changed.notify_all()
         except (UnavailableError, NotServingError, OSError) as error:

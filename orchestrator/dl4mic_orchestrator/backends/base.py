@@ -42,6 +42,8 @@ class LaunchSpec:
         Of the one job that it takes; 0 for a warm instance.
     log
         File for what the host says.
+    silence_seconds
+        A worker that gives no sign of life for so long is to be ended.
     """
 
     instance_id: str
@@ -50,6 +52,7 @@ class LaunchSpec:
     jobs: Path
     attempt: int
     log: Path
+    silence_seconds: float = 120.0
 
     @property
     def warm(self) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent, StateChange
 from dl4mic.v1.request_pb2 import JobOptions
+from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.records import Device, Job, JobState
 from dl4mic_orchestrator.store import tables
 
@@ -88,7 +89,9 @@ def new_row(
 ) -> dict[str, Any]:
     """Give the row of a new job."""
     options = getattr(job, job.WhichOneof("request")).options
-    deadline = job.deadline_time.ToNanoseconds() / 1e9 if job.HasField("deadline_time") else None
+    deadline = None
+    if options.HasField("deadline"):
+        deadline = steady.now() + options.deadline.ToNanoseconds() / 1e9
     return {
         "id": job.id,
         "network": job.network,
