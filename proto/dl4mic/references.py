@@ -21,6 +21,11 @@ def request_of(job: Job) -> Request:
     return request
 
 
+def makes_model(job: Job) -> bool:
+    """Whether a job ends with a model, which others may name by ``job:ID``."""
+    return job.HasField("import_model") or (job.HasField("train") and not job.train.dry_run)
+
+
 def models(request: Request) -> Iterator[Tuple[str, ModelReference]]:
     """Yield field and reference of every model that a request names; they are the request's own, to be changed."""
     if isinstance(request, TrainRequest):

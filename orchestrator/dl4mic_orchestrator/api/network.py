@@ -141,7 +141,7 @@ class Admission:
             job = self.jobs.message(job_id)
         except JobNotFoundError as error:
             raise refuse(f"{field}.name", str(error)) from error
-        if not ((job.HasField("train") and not job.train.dry_run) or job.HasField("import_model")):
+        if not references.makes_model(job):
             raise refuse(f"{field}.name", f"job {job_id} makes no model")
         _check_network(field, f"of job {job_id}", job.network, network)
 

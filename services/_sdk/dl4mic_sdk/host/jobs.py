@@ -21,7 +21,7 @@ from dl4mic.contradictions import check_contradictions
 from dl4mic.locations import Locations, refuse
 from dl4mic.manifest import Service
 from dl4mic.plain import request_record
-from dl4mic.references import JOB_PREFIX, R, needed_jobs, resolve
+from dl4mic.references import JOB_PREFIX, R, makes_model, resolve
 from dl4mic.server import RpcError, not_found
 from dl4mic.v1.data_pb2 import ModelReference
 from dl4mic.v1.job_pb2 import Job
@@ -151,9 +151,15 @@ class Jobs:
         if self.locations.is_location(name):
             return name
         if name.startswith(JOB_PREFIX):
+            self._check_makes_model(field, name[len(JOB_PREFIX) :])
             return name + "/model"
         words = "{!r}: a service by itself keeps no named models; use job:ID of the training, or ROOT:PATH"
         raise refuse(field + ".name", words.format(name))
+
+    def _check_makes_model(self, field: str, job_id: str) -> None:
+        known = self._records.get(job_id)
+        if known is not None and not makes_model(known.job()):
+            raise refuse(field + ".name", "job {} makes no model".format(job_id))
 
     def record(self, job_id: str) -> JobRecord:
         """Return the record of a job.
@@ -206,6 +212,10 @@ class Jobs:
             job = record.job()
             if not fold.has_ended(job):
                 raise _precondition(job, "cancel it before you delete it", "JOB_NOT_ENDED")
+            needing = [each for each in self._open() if job_id in self._records[each].needed]
+            if needing:
+                words = "job {} needs what it made; cancel that first".format(", ".join(needing))
+                raise _precondition(job, words, "JOB_NEEDED")
             del self._records[job_id]
         freed = sum(each.stat().st_size for each in record.folder.path.rglob("*") if each.is_file())
         shutil.rmtree(str(record.folder.path))
@@ -214,6 +224,10 @@ class Jobs:
     def close(self) -> None:
         """Stop the running worker, leave its job resumable, and take no more."""
         self._runner.close()
+
+    def _open(self) -> List[str]:
+        """Ids of the jobs that have not ended."""
+        return [job.id for job in self.all() if not fold.has_ended(job)]
 
     def _artifacts_of(self, job_id: str) -> Path:
         return self._records[job_id].folder.artifacts
@@ -284,7 +298,7 @@ class Jobs:
             self._runner.fail(record, job.attempt, faults.HOST_DIED)
 
     def _plain(self, record: JobRecord, job: Job) -> Dict[str, Any]:
-        for _, needed in needed_jobs(record.request):
+        for needed in record.needed:
             known = self._records.get(needed)
             if known is None or known.job().state != Job.SUCCEEDED:
                 raise faults.DependencyFailed(needed)

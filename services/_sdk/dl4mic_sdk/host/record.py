@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any, Deque, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Deque, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from dl4mic import fold
 from dl4mic.check import Request
+from dl4mic.references import needed_jobs
 from dl4mic.v1.job_pb2 import Job, JobEvent
 from dl4mic_sdk.events import EventWriter, read_events
 from dl4mic_sdk.job_folder import JOB_FILE, JobFolder, read_json, write_json
@@ -56,6 +57,11 @@ class JobRecord:
         """What was asked."""
         request: Request = getattr(self._job, self._job.WhichOneof("request"))
         return request
+
+    @property
+    def needed(self) -> Set[str]:
+        """Ids of the jobs whose results this one names."""
+        return {job_id for _, job_id in needed_jobs(self.request)}
 
     def job(self) -> Job:
         """Return the job as it is now; a copy."""

@@ -112,7 +112,8 @@ class Runner:
 
     def _wait(self, job_id: str, pause_seconds: float = 0.0) -> None:
         due = time.monotonic() + pause_seconds if pause_seconds else 0.0
-        self._waiting.add(job_id, Wait(due, self._deadlines.get(job_id)))
+        needs = frozenset(self._record_of(job_id).needed)
+        self._waiting.add(job_id, Wait(due, self._deadlines.get(job_id), needs))
         self._changed.notify_all()
 
     def _run_queue(self) -> None:

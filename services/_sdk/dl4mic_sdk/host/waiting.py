@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Dict, FrozenSet, List, Optional
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,13 @@ class Wait:
         It does not run before this time.
     deadline
         It does not wait beyond this time; None for ever.
+    needs
+        Jobs that it goes behind, as long as they wait too.
     """
 
     due: float = 0.0
     deadline: Optional[float] = None
+    needs: FrozenSet[str] = frozenset()
 
 
 class Waiting:
@@ -40,7 +43,7 @@ class Waiting:
     def take(self, now: float) -> Optional[str]:
         """Take the job out whose turn it is; None when there is none."""
         for job_id, wait in self._jobs.items():
-            if wait.due <= now:
+            if wait.due <= now and self._is_free(wait):
                 del self._jobs[job_id]
                 return job_id
         return None
@@ -58,6 +61,9 @@ class Waiting:
 
     def seconds_left(self, now: float) -> Optional[float]:
         """Tell in how many seconds time alone makes a job run or end; None for never."""
-        moments = [wait.due for wait in self._jobs.values()]
+        moments = [wait.due for wait in self._jobs.values() if self._is_free(wait)]
         moments += [wait.deadline for wait in self._jobs.values() if wait.deadline is not None]
         return max(min(moments) - now, 0.0) if moments else None
+
+    def _is_free(self, wait: Wait) -> bool:
+        return self._jobs.keys().isdisjoint(wait.needs)
