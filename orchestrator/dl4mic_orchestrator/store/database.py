@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from dl4mic_orchestrator.store.reserve import Reserve
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 _AT_ONCE = 500
 HEAD = "0001"
@@ -29,6 +31,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
+        self._reserve = Reserve(path.with_name(path.name + "-reserve"))
         self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
@@ -43,6 +46,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that is alone in writing from its first statement on, so that it can never deadlock."""
+        self._reserve.look()
         with (
             self._engine.connect().execution_options(writes=True) as connection,
             connection.begin(),
