@@ -18,7 +18,7 @@ from dl4mic.v1.data_pb2 import Dataset
 from dl4mic.v1.job_pb2 import GetJobRequest, Job, WatchJobRequest
 from dl4mic.v1.job_pb2_grpc import JobServiceStub
 from dl4mic.v1.network_pb2_grpc import NetworkServiceStub
-from dl4mic.v1.parameter_pb2 import ParameterValue
+from dl4mic.v1.parameter_pb2 import ParameterList, ParameterValue
 from dl4mic.v1.request_pb2 import JobOptions, TrainRequest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,6 +78,8 @@ def value_of(value: object) -> ParameterValue:
         return ParameterValue(integer=value)
     if isinstance(value, float):
         return ParameterValue(number=value)
+    if isinstance(value, list):
+        return ParameterValue(list=ParameterList(values=[value_of(each) for each in value]))
     return ParameterValue(text=str(value))
 
 

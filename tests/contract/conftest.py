@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from refusals import Refusal, Refuse, Request, assert_unharmed, refusal_of, write_model
 from servers import COMMANDS, Server, write_bad_spots, write_spots
 
 
@@ -46,3 +47,42 @@ def server(
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def afar(server: Server, tmp_path_factory: pytest.TempPathFactory, spots: Path) -> Iterator[Server]:
+    """A server of the same kind that is called by TCP."""
+    folder = tmp_path_factory.mktemp("afar")
+    command = COMMANDS[server.kind](folder, "127.0.0.1:0", spots)
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+    try:
+        assert process.stdout is not None
+        address = json.loads(process.stdout.readline())["address"]
+        with grpc.insecure_channel(address) as channel:
+            yield Server(server.kind, process, channel, spots)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a model that can be used."""
+    folder = tmp_path_factory.mktemp("model")
+    write_model(folder)
+    return folder
+
+
+@pytest.fixture
+def refuse(server: Server) -> Iterator[Refuse]:
+    """Send what must be refused; afterwards nothing of it is published, and the server answers."""
+    jobs: list[str] = []
+
+    def send(request: Request) -> Refusal:
+        refusal = refusal_of(server, request)
+        jobs.extend([refusal.job_id] if refusal.job_id else [])
+        return refusal
+
+    yield send
+    assert_unharmed(server, jobs)
