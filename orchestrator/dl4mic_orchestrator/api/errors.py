@@ -15,12 +15,14 @@ from dl4mic.server import RpcError
 from dl4mic_orchestrator.catalog import UnknownNetworkError
 from dl4mic_orchestrator.dependents import Obstacle
 from dl4mic_orchestrator.registry import BrokenModelError
+from dl4mic_orchestrator.store.feed import JobGoneError
 from dl4mic_orchestrator.store.jobs import JobExistsError, JobNotFoundError, JobStateError
 from dl4mic_orchestrator.store.models import ModelInUseError, ModelNotFoundError
 
 _CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     UnknownNetworkError: (grpc.StatusCode.NOT_FOUND, "NETWORK_NOT_FOUND"),
     JobNotFoundError: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
+    JobGoneError: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
     JobExistsError: (grpc.StatusCode.ALREADY_EXISTS, "JOB_EXISTS"),
     JobStateError: (grpc.StatusCode.FAILED_PRECONDITION, "JOB_STATE"),
     ModelNotFoundError: (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),

@@ -94,16 +94,11 @@ class JobApi(JobServiceServicer):
     ) -> Iterator[JobEvent]:
         """Send events as they come, until the job has ended."""
         after = request.after_sequence
-        with translated():
-            job = self._jobs.message(request.job_id)
-            while context.is_active():
-                for event in self._jobs.events(request.job_id, after):
+        with translated(), self._jobs.watched(request.job_id) as feed:
+            while context.is_active() and not feed.is_over(after):
+                for event in feed.behind(after, _WATCH_SECONDS):
                     after = event.sequence
                     yield event
-                job = self._jobs.message(request.job_id)
-                if fold.has_ended(job) and after >= job.last_sequence:
-                    return
-                self._jobs.wait(request.job_id, after, _WATCH_SECONDS)
 
     def ReadLog(self, request: ReadLogRequest, context: grpc.ServicerContext) -> ReadLogResponse:
         """Answer with a piece of an attempt's log."""

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from dl4mic_orchestrator.records import Failure, Job, JobState, may_follow
 from dl4mic_orchestrator.store import rows, tables
 from dl4mic_orchestrator.store.append import append, explain, last_source
 from dl4mic_orchestrator.store.database import Database, batched
+from dl4mic_orchestrator.store.feed import Feed, Feeds
 
 _ENDED = [int(state) for state in JobState if state.ended]
 
@@ -50,7 +51,7 @@ class JobStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._changed = threading.Condition()
+        self._feeds = Feeds(self.events)
 
     def create(
         self,
@@ -96,7 +97,7 @@ class JobStore:
                 ]
                 connection.execute(insert(tables.job_labels), labels)
             append(connection, created.id, [(None, rows.state_event(1, JobState.PENDING))])
-        self._tell()
+        self._feeds.tell(created.id)
         return self.message(created.id)
 
     def message(self, job_id: str) -> JobMessage:
@@ -155,17 +156,10 @@ class JobStore:
         with self._database.read() as connection:
             return [JobEvent.FromString(row.message) for row in connection.execute(query)]
 
-    def wait(self, job_id: str, after: int, timeout_seconds: float) -> bool:
-        """Wait until a job has an event behind a sequence number; say whether it has."""
-
-        def there() -> bool:
-            try:
-                return self.message(job_id).last_sequence > after
-            except JobNotFoundError:
-                return True
-
-        with self._changed:
-            return self._changed.wait_for(there, timeout_seconds)
+    def watched(self, job_id: str) -> AbstractContextManager[Feed]:
+        """Watch a job's events as long as the context lasts."""
+        job = self.message(job_id)
+        return self._feeds.watched(job_id, job.last_sequence, JobState(job.state).ended)
 
     def source_sequence(self, job_id: str, attempt: int) -> int:
         """Tell the last number of the instance's own that was copied for an attempt."""
@@ -182,7 +176,7 @@ class JobStore:
             if row is None or row.attempt != attempt or JobState(row.state).ended:
                 return
             append(connection, job_id, [(event.sequence, event) for event in events])
-        self._tell()
+        self._feeds.tell(job_id)
 
     def change_state(
         self,
@@ -212,7 +206,7 @@ class JobStore:
             if rows.says_the_same(message, event.state):
                 return True
             append(connection, job_id, [(None, event)])
-        self._tell()
+        self._feeds.tell(job_id)
         return True
 
     def explain(self, reasons: Mapping[str, str]) -> None:
@@ -220,7 +214,8 @@ class JobStore:
         for some in batched(reasons):
             with self._database.write() as connection:
                 explain(connection, {job_id: reasons[job_id] for job_id in some})
-            self._tell()
+            for job_id in some:
+                self._feeds.tell(job_id)
 
     def mark_prepared(self, job_id: str, attempt: int) -> None:
         """Note that the data check passed and the environment is there."""
@@ -257,7 +252,7 @@ class JobStore:
                 return False
             failures = [*row.failures, asdict(failed)]
             _reopen(connection, job_id, event, failures=failures, retry_time=retry_time)
-        self._tell()
+        self._feeds.tell(job_id)
         return True
 
     def open_by_hand(self, job_id: str) -> JobMessage:
@@ -281,7 +276,7 @@ class JobStore:
             values = {"message": message.SerializeToString(), "deadline_time": None}
             connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(values))
             _reopen(connection, job_id, event, failures=[], retry_time=None)
-        self._tell()
+        self._feeds.tell(job_id)
         return self.message(job_id)
 
     def request_cancel(self, job_id: str) -> JobMessage:
@@ -321,7 +316,7 @@ class JobStore:
                     f"job {job_id} is {JobState(row.state).name}; cancel it before deleting it"
                 )
             connection.execute(delete(tables.jobs).where(tables.jobs.c.id == job_id))
-        self._tell()
+        self._feeds.tell(job_id)
 
     def _set(self, job_id: str, condition: Any, **values: Any) -> None:
         with self._database.write() as connection:
@@ -332,10 +327,6 @@ class JobStore:
     def _row(self, job_id: str) -> Row[Any]:
         with self._database.read() as connection:
             return _row(connection, job_id)
-
-    def _tell(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
 
 
 def _row(connection: Connection, job_id: str) -> Row[Any]:

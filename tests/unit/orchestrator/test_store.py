@@ -198,13 +198,6 @@ def test_lists_are_filtered_and_paged(store: Store) -> None:
     assert store.jobs.newest(Filter(network="other"), None, 9) == []
 
 
-def test_a_waiting_watcher_is_woken(store: Store) -> None:
-    store.jobs.create(job())
-    assert not store.jobs.wait("a", 1, 0.01)
-    threading.Timer(0.05, store.jobs.change_state, ("a", 1, JobState.STARTING)).start()
-    assert store.jobs.wait("a", 1, 10)
-
-
 def test_writers_do_not_lose_events(store: Store) -> None:
     store.jobs.create(job())
     run(store)
