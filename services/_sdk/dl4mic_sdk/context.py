@@ -33,6 +33,8 @@ class Context:
         Where the job computes.
     log
         Goes to the job's log.
+    stage
+        Said behind the phase of the progress, where the work goes through the same phases several times.
     dry_run
         Only a few steps shall be tried, and no model is made. `dl4mic_sdk.training.train` sees to it.
     trial
@@ -51,6 +53,7 @@ class Context:
         self.dry_run = False
         self.trial: Optional[Trial] = None
         self.log = logging.getLogger("dl4mic.network")
+        self.stage = ""
         self._events = events
         self._stop = threading.Event()
 
@@ -65,7 +68,7 @@ class Context:
     ) -> None:
         """Say how far the work is; `total` 0 means not known."""
         event = {
-            "phase": phase,
+            "phase": "{}, {}".format(phase, self.stage) if self.stage else phase,
             "done": float(done),
             "total": float(total),
             "unit": unit,

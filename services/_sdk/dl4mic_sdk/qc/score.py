@@ -102,6 +102,8 @@ def _results(
     first: Optional[SdkError] = None
     for number, candidate in enumerate(candidates, 1):
         ctx.log.info("model %d of %d: %s", number, len(candidates), candidate.label)
+        if len(candidates) > 1:
+            ctx.stage = "model {} of {}".format(number, len(candidates))
         try:
             results.append(_result_of(network, kind, candidate, task, ctx))
         except SdkError as error:
@@ -109,6 +111,7 @@ def _results(
             first = first or error
             failed = {item.name: error.message for item in task.items}
             results.append(QcResult.of(kind, candidate, {}, failed))
+    ctx.stage = ""
     if first is not None and not any(each.measured for each in results):
         raise first
     return results

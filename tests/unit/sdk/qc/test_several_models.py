@@ -16,7 +16,7 @@ from dl4mic_sdk.context import Context
 from dl4mic_sdk.data_summary import DataSummary
 from dl4mic_sdk.device import Device
 from dl4mic_sdk.errors import ImageError, ModelError, Stopped
-from dl4mic_sdk.events import EventWriter
+from dl4mic_sdk.events import EventWriter, read_events
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.pairs import Item
@@ -139,6 +139,18 @@ def test_each_is_tested_against_the_best(tmp_path: Path, items: List[Item]) -> N
         assert test["p_adjusted"] == pytest.approx(4 / 2**8)
         assert test["verdict"] == "worse than the best"
     assert "Wilcoxon" in found["comparison"]["method"]
+
+
+def test_the_progress_says_which_model_it_is_of(tmp_path: Path, items: List[Item]) -> None:
+    run(tmp_path, items, [model(tmp_path, "m:{}".format(n), best=n) for n in (0, 1)])
+    events = [event for _, event in read_events(tmp_path / "1")]
+    phases = [each["progress"]["phase"] for each in events if "progress" in each]
+    assert list(dict.fromkeys(phases)) == [
+        "predicting, model 1 of 2",
+        "scoring, model 1 of 2",
+        "predicting, model 2 of 2",
+        "scoring, model 2 of 2",
+    ]
 
 
 def test_few_images_tell_nothing(tmp_path: Path, items: List[Item]) -> None:
