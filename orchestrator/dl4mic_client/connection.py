@@ -76,11 +76,15 @@ class Connection:
             return method(request, timeout=timeout_seconds, wait_for_ready=True)
 
     def listed(
-        self, method: grpc.UnaryUnaryMultiCallable[Request, Any], request: Request, field: str
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Any],
+        request: Request,
+        field: str,
+        timeout_seconds: float = CALL_TIMEOUT_SECONDS,
     ) -> Iterator[Any]:
         """Call a method that lists, and yield what `field` of each page holds; errors as in `call`."""
         while True:
-            page = self.call(method, request)
+            page = self.call(method, request, timeout_seconds)
             yield from getattr(page, field)
             if not page.next_page_token:
                 return

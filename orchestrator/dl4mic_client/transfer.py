@@ -14,14 +14,21 @@ from pathlib import Path, PurePosixPath
 
 from dl4mic.v1 import data_pb2
 from dl4mic_client.connection import CHUNK_BYTES, Connection
-from dl4mic_client.errors import NotFound, Refused, TransferFault, Unreachable
+from dl4mic_client.errors import NotFound, Refused, ServerFault, TransferFault, Unreachable
 from dl4mic_client.requests import slug
 
 UPLOADS = "uploads:"
 _LOGICAL = re.compile(r"[a-z0-9][a-z0-9-]*:.*", re.DOTALL)
 _LONGEST_STEM = 37
 _DIGEST_LETTERS = 12
-_PAUSES_SECONDS = (0.2, 1.0, 3.0)
+_PAUSES_SECONDS = (0.2, 1.0, 3.0, 10.0, 30.0)
+"""Between tries to find a lost server again."""
+
+_PAUSES_AFTER_FAULTS_SECONDS = (0.2, 2.0)
+"""What arrived may have been of another file, or another call is sending this one."""
+
+_PAGE = 500
+_READING_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -55,14 +62,26 @@ class _File:
 
 
 class _Meter:
-    """Adds up bytes and reports them."""
+    """Adds up bytes and reports them.
+
+    Parameters
+    ----------
+    verb, total, report
+        As of `TransferProgress`; how many bytes there are in all; who is told.
+    """
 
     def __init__(self, verb: str, total: int, report: Report | None) -> None:
         self._verb, self._total, self._report = verb, total, report
+        self._before = 0
         self._done = 0
 
-    def add(self, size: int, name: str) -> None:
-        self._done += size
+    def begin(self) -> None:
+        """Begin with the next file."""
+        self._before = self._done
+
+    def reach(self, offset: int, name: str) -> None:
+        """Say how far the file is; after an interruption that may be less than before."""
+        self._done = self._before + offset
         if self._report:
             self._report(TransferProgress(self._verb, self._done, self._total, name))
 
@@ -140,10 +159,12 @@ def push(connection: Connection, path: Path, name: str = "", report: Report | No
         raise Refused(f"{path} holds no files.", "Name the folder that holds the images.")
     digests = {each.name: _sha256(each.path) for each in files}
     root = UPLOADS + (name or _name_after_content(path, digests))
-    there = {each.location: each for each in entries(connection, root)}
+    there = {each.location: each for each in _entries_with_sha256(connection, root)}
     meter = _Meter("sending", sum(each.size for each in files), report)
     for each in files:
-        _put(connection, f"{root}/{each.name}", each, digests[each.name], there, meter)
+        meter.begin()
+        upload = _Upload(connection, f"{root}/{each.name}", each, digests[each.name], meter)
+        upload.send(there.get(upload.location))
     return root if path.is_dir() else f"{root}/{files[0].name}"
 
 
@@ -217,39 +238,76 @@ def _name_after_content(path: Path, digests: dict[str, str]) -> str:
     return f"{slug(path.name, _LONGEST_STEM)}-{whole.hexdigest()[:_DIGEST_LETTERS]}"
 
 
-def _put(
-    connection: Connection,
-    location: str,
-    file: _File,
-    sha256: str,
-    there: dict[str, data_pb2.DataEntry],
-    meter: _Meter,
-) -> None:
-    entry = there.get(location)
-    offset = entry.size if entry and not entry.complete else 0
-    if entry and entry.complete and entry.size == file.size and _is(connection, location, sha256):
-        meter.add(file.size, file.name)
-        return
-    meter.add(offset, file.name)
-    header = data_pb2.PutDataRequest.Header(
-        location=location, size=file.size, sha256=sha256, offset=offset
-    )
-    connection.send(connection.data.PutData, _put_messages(header, file, meter))
+def _entries_with_sha256(connection: Connection, root: str) -> Iterator[data_pb2.DataEntry]:
+    """List what is there with its content's digest, by pages that a server reads in good time."""
+    request = data_pb2.ListDataRequest(location=root, with_sha256=True, page_size=_PAGE)
+    method = connection.data.ListData
+    with suppress(NotFound):
+        yield from connection.listed(method, request, "entries", _READING_SECONDS)
 
 
-def _is(connection: Connection, location: str, sha256: str) -> bool:
-    return any(each.sha256 == sha256 for each in entries(connection, location, with_sha256=True))
+class _Upload:
+    """One file on its way to the server, sent on from where it was cut."""
+
+    def __init__(
+        self, connection: Connection, location: str, file: _File, sha256: str, meter: _Meter
+    ) -> None:
+        self._connection = connection
+        self.location = location
+        self._file = file
+        self._sha256 = sha256
+        self._meter = meter
+
+    def send(self, entry: data_pb2.DataEntry | None) -> None:
+        """Send what the server lacks of it; `entry` says what is there."""
+        file = self._file
+        if not (entry and entry.complete and entry.sha256 == self._sha256):
+            self._send_from(_arrived(entry, file))
+        self._meter.reach(file.size, file.name)
+
+    def _send_from(self, offset: int) -> None:
+        cuts, faults = iter(_PAUSES_SECONDS), iter(_PAUSES_AFTER_FAULTS_SECONDS)
+        while True:
+            try:
+                header = data_pb2.PutDataRequest.Header(
+                    location=self.location,
+                    size=self._file.size,
+                    sha256=self._sha256,
+                    offset=offset,
+                )
+                self._connection.send(self._connection.data.PutData, self._messages(header))
+                return
+            except (Unreachable, ServerFault) as fault:
+                pause = next(cuts if isinstance(fault, Unreachable) else faults, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+            with suppress(Unreachable):  # still; the next try will tell
+                offset = self._offset()
+
+    def _offset(self) -> int:
+        """Ask how much has arrived."""
+        folder = self.location.rpartition("/")[0]
+        known = {each.location: each for each in entries(self._connection, folder)}
+        return _arrived(known.get(self.location), self._file)
+
+    def _messages(
+        self, header: data_pb2.PutDataRequest.Header
+    ) -> Iterator[data_pb2.PutDataRequest]:
+        yield data_pb2.PutDataRequest(header=header)
+        sent = header.offset
+        with self._file.path.open("rb") as content:
+            content.seek(sent)
+            while chunk := content.read(CHUNK_BYTES):
+                yield data_pb2.PutDataRequest(chunk=chunk)
+                sent += len(chunk)
+                self._meter.reach(sent, self._file.name)
 
 
-def _put_messages(
-    header: data_pb2.PutDataRequest.Header, file: _File, meter: _Meter
-) -> Iterator[data_pb2.PutDataRequest]:
-    yield data_pb2.PutDataRequest(header=header)
-    with file.path.open("rb") as content:
-        content.seek(header.offset)
-        while chunk := content.read(CHUNK_BYTES):
-            yield data_pb2.PutDataRequest(chunk=chunk)
-            meter.add(len(chunk), file.name)
+def _arrived(entry: data_pb2.DataEntry | None, file: _File) -> int:
+    """Return from which byte on a file is to be sent."""
+    unfinished = entry is not None and not entry.complete and entry.size <= file.size
+    return entry.size if entry is not None and unfinished else 0
 
 
 def _relative(location: str, root: str) -> PurePosixPath:
@@ -304,10 +362,11 @@ def _get(connection: Connection, location: str, destination: Path, meter: _Meter
     part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
+        meter.begin()
         with part.open("wb") as file:
             for chunk in _Content(connection, location).chunks():
                 file.write(chunk)
-                meter.add(len(chunk), destination.name)
+                meter.reach(file.tell(), destination.name)
         part.replace(destination)
     except OSError as fault:
         raise TransferFault(f"{destination} cannot be written: {fault.strerror}.") from fault

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Iterator, List, Set, Tuple
 
 import grpc
 
-from dl4mic.locations import Locations, refuse
+from dl4mic.locations import UPLOADS, Locations, refuse
 from dl4mic.pages import page
 from dl4mic.server import CHUNK_BYTES, RpcError, is_local, not_found
 from dl4mic.v1.data_pb2 import (
@@ -68,7 +68,8 @@ class DataServicer(DataServiceServicer):  # type: ignore[misc]
         path = self._locations.upload(header.location, "header.location")
         with self._alone(path), _placed(header.location):
             self._check_header(header, path)
-            _receive(requests, path, header)
+            if not _take_over(path, self._uploads(), header):
+                _receive(requests, path, header)
         return PutDataResponse(entry=_entry(header.location, path, sha256=header.sha256))
 
     def GetData(
@@ -123,6 +124,9 @@ class DataServicer(DataServiceServicer):  # type: ignore[misc]
         return DeleteDataResponse(
             deleted_files=sum(count for count, _ in deleted), freed_bytes=sum(b for _, b in deleted)
         )
+
+    def _uploads(self) -> Path:
+        return self._locations.resolve(UPLOADS + ":", "header.location", local=False)
 
     def _check_header(self, header: PutDataRequest.Header, path: Path) -> None:
         if not 0 <= header.size <= self._limit_bytes:
@@ -214,6 +218,37 @@ def _receive(requests: Iterator[PutDataRequest], path: Path, header: PutDataRequ
         message = "the content of {!r} is not that of its SHA-256".format(header.location)
         raise RpcError(grpc.StatusCode.DATA_LOSS, message, "UPLOAD_DAMAGED", "Send it again.")
     os.replace(str(partial), str(path))
+
+
+def _take_over(path: Path, uploads: Path, header: PutDataRequest.Header) -> bool:
+    """Put the same file there from another upload that has it under the same name, if one has.
+
+    A folder that grew by one image is a new upload, and need not be sent whole again for that. Uploaded files are
+    replaced and never changed, so that one file may have two names.
+    """
+    inside = path.relative_to(uploads).parts[1:]
+    known = (other.joinpath(*inside) for other in uploads.iterdir()) if inside else iter(())
+    return any(_is(each, header) and _give(each, path) for each in known)
+
+
+def _is(path: Path, header: PutDataRequest.Header) -> bool:
+    there = path.is_file() and not path.is_symlink() and path.stat().st_size == header.size
+    return there and sha256_of(path) == header.sha256
+
+
+def _give(known: Path, path: Path) -> bool:
+    """Give a file a further name; say whether this disk can."""
+    partial = path.with_name(path.name + PARTIAL)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if known != path:
+        if partial.exists():
+            partial.unlink()
+        try:
+            os.link(str(known), str(partial))
+        except OSError:
+            return False
+        os.replace(str(partial), str(path))
+    return True
 
 
 def _append_to(partial: Path, offset: int) -> BinaryIO:

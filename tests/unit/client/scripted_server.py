@@ -123,6 +123,8 @@ class ScriptedServer:
         What a clean-up would delete, and does when it is asked to; `cleans` are the requests.
     findings
         Of the diagnosis.
+    put_cuts
+        An upload is cut after so many of its chunks, once for each entry.
     refuse_verb
         Jobs of this verb are refused.
     hold
@@ -145,6 +147,7 @@ class ScriptedServer:
         self.findings: list[maintenance_pb2.Finding] = []
         self.clock_ahead_seconds = 0.0
         self.log = ""
+        self.put_cuts: list[int] = []
         self.damage = False
         self.hold = False
         self.refuse_verb = ""
@@ -352,7 +355,11 @@ class _Data(data_pb2_grpc.DataServiceServicer):
         header = next(requests).header
         self._scripted.uploads.append(header)
         content = self._scripted.unfinished.pop(header.location, b"")[: header.offset]
-        for each in requests:
+        cut = self._scripted.put_cuts.pop(0) if self._scripted.put_cuts else None
+        for number, each in enumerate(requests):
+            if number == cut:
+                self._scripted.unfinished[header.location] = content
+                raise CUT
             assert len(each.chunk) <= server.CHUNK_BYTES
             content += each.chunk
         assert (len(content), hashlib.sha256(content).hexdigest()) == (header.size, header.sha256)

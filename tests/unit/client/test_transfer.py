@@ -65,6 +65,27 @@ def test_an_upload_that_was_cut_goes_on_where_it_was(
     assert server.files["uploads:plate/a.tif"] == b"a" * 3_000_000
 
 
+def test_a_push_outlasts_cuts_and_sends_no_byte_twice(
+    far_client: dl4mic_client.Client, server: ScriptedServer, folder: Path
+) -> None:
+    server.put_cuts = [1, 1]
+    seen: list[int] = []
+    far_client.report = lambda transfer: seen.append(transfer.done_bytes)
+    far_client.push(folder, "plate")
+    assert [each.offset for each in server.uploads] == [0, 1 << 20, 2 << 20, 0]
+    assert server.files["uploads:plate/a.tif"] == b"a" * 3_000_000
+    assert seen[-1] == max(seen) == 3_000_010
+
+
+def test_remains_of_another_file_are_sent_anew(
+    far_client: dl4mic_client.Client, server: ScriptedServer, folder: Path
+) -> None:
+    server.unfinished["uploads:plate/a.tif"] = b"a" * 4_000_000
+    far_client.push(folder, "plate")
+    assert server.uploads[0].offset == 0
+    assert server.files["uploads:plate/a.tif"] == b"a" * 3_000_000
+
+
 def test_a_single_file_is_sent_as_one(
     far_client: dl4mic_client.Client, server: ScriptedServer, folder: Path
 ) -> None:

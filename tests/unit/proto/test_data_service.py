@@ -177,3 +177,36 @@ def test_a_full_disk_is_told_in_words() -> None:
     status = status_of(OSError(errno.ENOSPC, "No space left on device", "/secret/path"))
     assert status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
     assert "disk is full" in status.message and "/secret" not in str(status)
+
+
+def nothing_is_sent(content: bytes, location: str) -> Iterator[PutDataRequest]:
+    yield header(content, location)
+    raise AssertionError("no chunk is asked for")
+
+
+def test_a_file_that_another_upload_has_is_not_sent_again(tmp_path: Path) -> None:
+    """A folder that grew is a new upload; what it had before is linked."""
+    data, content = api(tmp_path), b"pixels" * 1000
+    data.PutData(parts(content, location="uploads:old/deep/a.tif"), None)
+    data.PutData(nothing_is_sent(content, "uploads:new/deep/a.tif"), None)
+    old, new = (tmp_path / each / "deep" / "a.tif" for each in ("old", "new"))
+    assert old.samefile(new)
+    data.PutData(parts(b"changed", location="uploads:old/deep/a.tif"), None)
+    assert (old.read_bytes(), new.read_bytes()) == (b"changed", content)
+
+
+def test_a_file_of_the_same_size_and_another_content_is_sent(tmp_path: Path) -> None:
+    data = api(tmp_path)
+    data.PutData(parts(b"one", location="uploads:old/a.tif"), None)
+    data.PutData(parts(b"two", location="uploads:new/a.tif"), None)
+    assert (tmp_path / "new" / "a.tif").read_bytes() == b"two"
+
+
+def test_what_is_known_takes_the_place_of_what_had_arrived(tmp_path: Path) -> None:
+    data, content = api(tmp_path), b"pixels" * 1000
+    data.PutData(parts(content, location="uploads:old/a.tif"), None)
+    with pytest.raises(RpcError, match="go on at offset 0"):
+        data.PutData(iter([header(content + b"more", "uploads:new/a.tif")]), None)
+    data.PutData(nothing_is_sent(content, "uploads:new/a.tif"), None)
+    assert ("uploads:new/a.tif", len(content), True) in listed(data)
+    assert not list(tmp_path.rglob("*" + PARTIAL))
