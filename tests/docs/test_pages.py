@@ -113,6 +113,22 @@ def test_the_page_for_administrators(copy_of_tree: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(900)
+def test_the_page_of_the_commands(copy_of_tree: Path, tmp_path: Path) -> None:
+    workspace = workspace_in(tmp_path)
+    said = run(
+        script("docs/commands.md"),
+        tmp_path,
+        DL4MIC_WORKSPACE=str(workspace),
+        DL4MIC_SERVICES=str(copy_of_tree / "services"),
+    )
+    assert "Nothing was trained" in said
+    assert "predictions\nqc\ntraining" in said
+    assert "chain-train" in said and "exit code 1" in said
+    assert "uploads:plate-7/" in said
+    assert (tmp_path / "nuclei" / "dry-run" / "examples.png").exists()
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "page",
     sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("services/[!_]*/README.md")),

@@ -12,8 +12,9 @@ from dl4mic_sdk.learner import Schedule
 WARM_UP_STEPS = 8
 """More than are made ahead by four threads need not be waited for; frameworks compile in the first one."""
 
-ERROR = 0.3
-"""Share by which a real run may be shorter or longer, see "How long will it take" in the orchestrator's README."""
+ERROR = 0.4
+"""Share by which a real run may be shorter or longer: the largest that was measured, 0.35, was on a machine busy with
+other work, see "How good the estimate is" in docs/commands.md; 0.11 on a quiet one."""
 
 
 @dataclass(frozen=True)
