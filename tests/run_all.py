@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def parts() -> list[Part]:
     for manifest in sorted(
         [*ROOT.glob("tests/fakes/*/service.yaml"), *ROOT.glob("services/*/service.yaml")]
     ):
-        done.append(_service(manifest.parent))
+        done += _service(manifest.parent)
     done.append(pytest("documentation", here, "tests/docs"))
     return done
 
@@ -130,7 +131,7 @@ def _service_under(version: str) -> Part:
     return pytest(name, Path(sys.executable), "tests/contract", "-k", "service", **variables)
 
 
-def _service(folder: Path) -> Part:
+def _service(folder: Path) -> Iterator[Part]:
     name = f"service {folder.name}"
     service = read_service(folder)
     for version in service.python_versions:
@@ -139,8 +140,30 @@ def _service(folder: Path) -> Part:
         except environments.MissingPython as error:
             reason = error
             continue
-        return pytest(name, python, str((folder / "tests").relative_to(ROOT)))
-    return missing(name, reason)
+        variables, absent = _peers(folder)
+        yield from absent
+        yield pytest(name, python, str((folder / "tests").relative_to(ROOT)), **variables)
+        return
+    yield missing(name, reason)
+
+
+def _peers(folder: Path) -> tuple[dict[str, str], list[Part]]:
+    """Make the environments of other programs that a service's tests ask (``tests/peers/NAME-PYTHON``).
+
+    Returns
+    -------
+    tuple
+        Variables that name their Pythons for the tests, and what could not be made.
+    """
+    variables, absent = {}, []
+    for lock in sorted(folder.glob("tests/peers/*/requirements.txt")):
+        name, _, version = lock.parent.name.rpartition("-")
+        try:
+            variables[f"PEER_{name.upper()}"] = str(environments.make(lock, version))
+        except (environments.MissingPython, subprocess.CalledProcessError) as reason:
+            variables[f"PEER_{name.upper()}_MISSING"] = str(reason)
+            absent.append(missing(f"{name}, asked by the tests of {folder.name}", reason))
+    return variables, absent
 
 
 def main() -> int:

@@ -102,9 +102,13 @@ def check_configuration(stored: Dict[str, Any], dimensions: int) -> Dict[str, An
         config = kind(**kind.update_loaded_config(dict(stored)))
         valid, wrong = config.is_valid(return_invalid=True)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise ModelError(f"{CONFIG_NAME} is no configuration: {error}") from error
+        raise ModelError(
+            f"{CONFIG_NAME} is no configuration: {error}", "Copy the model anew."
+        ) from error
     if not valid:
-        raise ModelError(f"{CONFIG_NAME}: {', '.join(wrong)} cannot be as they are")
+        raise ModelError(
+            f"{CONFIG_NAME}: {', '.join(wrong)} cannot be as they are", "Copy the model anew."
+        )
     return dict(vars(config))
 
 

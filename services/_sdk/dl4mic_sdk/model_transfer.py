@@ -105,5 +105,13 @@ def _prove(request: Mapping[str, Any], path: Path, network: Network, ctx: Contex
         ctx.progress(number, len(kept), "weights", "loading the model")
         model = ModelFolder.open(name, path, weights, request["network"])
         check_model(model)
-        network.load(model)
+        _load(network, model)
     ctx.progress(len(kept), len(kept), "weights", "loading the model")
+
+
+def _load(network: Network, model: ModelFolder) -> None:
+    try:
+        network.load(model)
+    except ModelError as error:
+        hint = "Its files do not fit each other: copy the whole model anew."
+        raise ModelError(error.message, error.hint or hint) from error

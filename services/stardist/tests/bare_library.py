@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tifffile
@@ -86,12 +86,14 @@ class Predictor:
         with quiet():
             self._model = kind(None, name=model.name, basedir=str(model.parent))
 
-    def predict(self, source: Path, output: Path) -> None:
+    def predict(
+        self, source: Path, output: Path, n_tiles: Optional[Tuple[int, ...]] = None
+    ) -> None:
         """Read, normalise, predict and write a folder of images."""
         for path in sorted(source.glob("*.tif")):
             image = tifffile.imread(path)
             labels, _ = self._model.predict_instances(
-                normalize(image, 1, 99.8), show_tile_progress=False
+                normalize(image, 1, 99.8), n_tiles=n_tiles, show_tile_progress=False
             )
             save_tiff_imagej_compatible(
                 str(output / path.name), labels.astype(np.uint16), axes="ZYX"[-labels.ndim :]

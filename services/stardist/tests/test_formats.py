@@ -24,6 +24,15 @@ from plain_models import (
 
 from dl4mic_sdk.errors import ModelError
 
+ONE_STEP = {
+    "epochs": 1,
+    "steps_per_epoch": 1,
+    "batch_size": 1,
+    "largest_patch": [64, 64],
+    "optimise_thresholds": False,
+    "learning_rate": None,
+}
+
 
 def imported(folder: Path, network: str, source: Path, **options: Any) -> Job:
     return make_import(folder, network, source, **options).run()
@@ -110,7 +119,7 @@ def test_a_training_goes_on_from_a_notebooks_model_at_its_learning_rate(
     notebook: Path, tmp_path: Path
 ) -> None:
     job = imported(tmp_path / "in", "stardist2d", notebook)
-    given = quick("stardist2d", epochs=1, steps_per_epoch=1)
+    given = quick("stardist2d", **ONE_STEP)
     again = make_training(tmp_path / "t", "stardist2d", given=given, parent=reference(job)).run()
     config = json.loads((again.model / "config.json").read_text())
     assert config["train_learning_rate"] == 0.00015  # of the epoch of the lowest validation loss
@@ -118,7 +127,7 @@ def test_a_training_goes_on_from_a_notebooks_model_at_its_learning_rate(
 
 def test_a_training_goes_on_from_a_model_without_a_loss_record(tmp_path: Path) -> None:
     job = imported(tmp_path / "in", "stardist2d", untrained_2d(tmp_path / "plain"))
-    given = quick("stardist2d", epochs=1, steps_per_epoch=1)
+    given = quick("stardist2d", **ONE_STEP)
     again = make_training(tmp_path / "t", "stardist2d", given=given, parent=reference(job)).run()
     config = json.loads((again.model / "config.json").read_text())
     assert (config["train_learning_rate"], config["n_rays"]) == (0.0003, 8)

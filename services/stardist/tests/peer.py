@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Other programs that read what the service writes, each in an environment of its own (``peers/NAME-PYTHON``)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_FOLDER = Path(__file__).with_name("peers")
+
+
+def run(name: str, script: str, *arguments: object) -> str:
+    """Run a script of a peer; return what it prints. `make test` makes the environments and names their Pythons."""
+    variable = f"PEER_{name.upper()}"
+    if not os.environ.get(variable):
+        pytest.skip(
+            f"{variable} names no Python: {os.environ.get(variable + '_MISSING', 'make test makes it')}"
+        )
+    (folder,) = _FOLDER.glob(f"{name}-*")
+    command = [os.environ[variable], str(folder / script), *map(str, arguments)]
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TF_"))}
+    done = subprocess.run(command, capture_output=True, text=True, env=own, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
