@@ -283,10 +283,12 @@ def _check_location(
     elif not _LOCATION.fullmatch(location) or "\0" in location:
         yield Violation(
             field,
-            "{!r} is not a location: use ROOT:PATH, uploads:PATH or job:ID/PATH".format(location),
+            "{!r} is not a location: use ROOT:PATH, uploads:PATH or job:ID/PATH".format(
+                location[:60]
+            ),
         )
     elif ".." in re.split(r"[/\\:]", location):
-        yield Violation(field, "{!r} leaves its root: '..' is not allowed".format(location))
+        yield Violation(field, "{!r} leaves its root: '..' is not allowed".format(location[:60]))
 
 
 def _check_axes(field: str, axes: str) -> Iterator[Violation]:

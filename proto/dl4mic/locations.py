@@ -15,8 +15,14 @@ EXAMPLE = "example"
 """The root of the services' example data: ``example:SERVICE/PATH``. It can only be read, and one that the
 administrator named so hides it."""
 
+MOST_SAID = 100
+"""Characters of a location that an error repeats."""
+
 LONGEST_NAME_BYTES = 255
 """Of a file or folder, on the file systems of all systems of today."""
+
+LONGEST_PATH_BYTES = 2000
+"""Of a path in a root: with the root's own path well below the 4096 that Linux takes."""
 
 
 class Locations:
@@ -72,7 +78,7 @@ class Locations:
         if location.startswith("/"):
             if not local:
                 words = "{!r}: over the network use ROOT:PATH or uploads:PATH"
-                raise refuse(field, words.format(location))
+                raise refuse(field, words.format(said(location)))
             return _resolved(Path(location), location, field)
         root, inside = self._root_of(location, field)
         return _confine(root, inside, location, field)
@@ -87,14 +93,14 @@ class Locations:
         path = self.resolve(location, field, local)
         try:
             if not location.startswith(JOB + ":") and not path.exists():
-                raise refuse(field, "{!r}: there is no such file or folder".format(location))
+                raise refuse(field, "{!r}: there is no such file or folder".format(said(location)))
             if path.exists() and not (path.is_dir() or path.is_file()):
-                raise refuse(field, "{!r} is neither a file nor a folder".format(location))
+                raise refuse(field, "{!r} is neither a file nor a folder".format(said(location)))
             if not location.startswith("/") and path.is_dir():
                 _refuse_links_out(path, self._root_of(location, field)[0], location, field)
         except OSError as error:
             words = "{!r} cannot be read: {}; give the server's user the right to"
-            raise refuse(field, words.format(location, error.strerror)) from error
+            raise refuse(field, words.format(said(location), error.strerror)) from error
         return path
 
     def upload(self, location: str, field: str) -> Path:
@@ -108,11 +114,11 @@ class Locations:
         root, _, inside = location.partition(":")
         if root != UPLOADS:
             raise refuse(
-                field, "{!r}: only uploads:PATH can be written and deleted".format(location)
+                field, "{!r}: only uploads:PATH can be written and deleted".format(said(location))
             )
         path = _confine(self._roots[UPLOADS], inside, location, field)
         if path == self._roots[UPLOADS]:
-            raise refuse(field, "{!r}: name a file or folder below uploads:".format(location))
+            raise refuse(field, "{!r}: name a file or folder below uploads:".format(said(location)))
         return path
 
     def _root_of(self, location: str, field: str) -> Tuple[Path, str]:
@@ -126,7 +132,7 @@ class Locations:
             return self._example(service, field), inside
         if root not in self._roots:
             words = "{!r}: there is no data root {!r}; there are {}"
-            raise refuse(field, words.format(location, root, ", ".join(sorted(self._roots))))
+            raise refuse(field, words.format(said(location), root, ", ".join(sorted(self._roots))))
         return self._roots[root], inside
 
     def _artifacts(self, job_id: str, field: str) -> Path:
@@ -143,6 +149,11 @@ class Locations:
         return self._examples[service]
 
 
+def said(location: str) -> str:
+    """Write a location as an error repeats it: the beginning of a very long one."""
+    return location if len(location) <= MOST_SAID else location[:MOST_SAID] + "..."
+
+
 def refuse(field: str, description: str) -> Refused:
     """Make the error of one field at fault."""
     return Refused([Violation(field, description)])
@@ -151,19 +162,19 @@ def refuse(field: str, description: str) -> Refused:
 def _confine(root: Path, inside: str, location: str, field: str) -> Path:
     if has_control_characters(inside):
         words = "{!r}: a path holds no control characters"
-        raise refuse(field, words.format(location))
+        raise refuse(field, words.format(said(location)))
     if any(len(os.fsencode(each)) > LONGEST_NAME_BYTES for each in inside.split("/")):
         words = "{!r}: a name in it is too long; {} bytes are the most"
-        raise refuse(field, words.format(location, LONGEST_NAME_BYTES))
+        raise refuse(field, words.format(said(location), LONGEST_NAME_BYTES))
     try:
         path = (root / inside.lstrip("/")).resolve()
     except (
         OSError,
         RuntimeError,
     ) as error:  # a loop of links, or a path that is too long as a whole
-        raise refuse(field, "{!r} leads nowhere: {}".format(location, error)) from error
+        raise refuse(field, "{!r} leads nowhere: {}".format(said(location), error)) from error
     if not _lies_in(path, root):
-        raise refuse(field, "{!r} leaves its root".format(location))
+        raise refuse(field, "{!r} leaves its root".format(said(location)))
     return path
 
 
@@ -171,8 +182,8 @@ def _resolved(path: Path, location: str, field: str) -> Path:
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:
-        # a loop of links, or a path that is too long as a whole
-        raise refuse(field, "{!r} leads nowhere: {}".format(location, error)) from error
+        reason = getattr(error, "strerror", None) or "its links go round in a circle"
+        raise refuse(field, "{!r} leads nowhere: {}".format(said(location), reason)) from error
 
 
 def _lies_in(path: Path, root: Path) -> bool:
@@ -186,4 +197,4 @@ def _refuse_links_out(folder: Path, root: Path, location: str, field: str) -> No
     if outside:
         words = "{!r} holds {} that leads out of its root, {!r}; put the file itself there"
         count = "a link" if len(outside) == 1 else "{} links, each one".format(len(outside))
-        raise refuse(field, words.format(location, count, min(outside)))
+        raise refuse(field, words.format(said(location), count, min(outside)))

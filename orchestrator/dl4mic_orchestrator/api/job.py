@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -148,7 +149,7 @@ class JobApi(JobServiceServicer):
 def _read_piece(path: Path, offset: int) -> bytes:
     try:
         with path.open("rb") as file:
-            file.seek(offset)
+            file.seek(min(offset, os.fstat(file.fileno()).st_size))
             return file.read(CHUNK_BYTES)
     except FileNotFoundError:
         return b""

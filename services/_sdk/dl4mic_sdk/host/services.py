@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Iterator
 
 import grpc
@@ -131,7 +132,7 @@ class JobServicer(JobServiceServicer):  # type: ignore[misc]
             raise refuse("offset", "{} is below 0".format(request.offset))
         try:
             with (record.folder.attempt(attempt) / LOG_FILE).open("rb") as file:
-                file.seek(request.offset)
+                file.seek(min(request.offset, os.fstat(file.fileno()).st_size))
                 piece = file.read(CHUNK_BYTES)
         except FileNotFoundError:
             piece = b""
