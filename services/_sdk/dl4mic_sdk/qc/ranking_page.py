@@ -15,7 +15,7 @@ _BOX, _MEDIAN, _DOT = "#0072b2", "#d55e00", "#666666"
 _MOST_DOTS = 500
 """Images of a model up to which each gets a dot: more only blacken the plot, and make the file large."""
 
-_SMALLEST_P = 0.0001
+_SMALL_P = 0.0001
 
 
 def add_ranking(document: Document, comparison: Comparison) -> None:
@@ -61,12 +61,9 @@ def _deviation(spread: Optional[Spread]) -> str:
 
 def _p(test: Optional[PairedTest]) -> str:
     """The adjusted p, which is what the verdict is made on."""
-    if test is None:
-        return ""
-    if test.p_adjusted is None:
+    if test is None or test.p_adjusted is None:
         return NOT_DEFINED
-    small = test.p_adjusted < _SMALLEST_P
-    return "< {}".format(_SMALLEST_P) if small else "{:.4f}".format(test.p_adjusted)
+    return ("{:.1e}" if test.p_adjusted < _SMALL_P else "{:.4f}").format(test.p_adjusted)
 
 
 def _verdict(place: Place) -> str:
