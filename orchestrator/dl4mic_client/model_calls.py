@@ -99,9 +99,8 @@ class ModelCalls:
         Refused
             There is no such folder or file, or several networks could be meant.
         """
-        known = network or network_of_source(source)
         request = request_pb2.ImportModelRequest(
-            network=known or network_that_imports(format, self.networks()),
+            network=self.network_to_import(source, network=network, format=format),
             options=options.message(new_job_id("import", model)),
             source=transfer.locate(self._connection, source, "source", self.report),
             model=model,
@@ -110,6 +109,13 @@ class ModelCalls:
         )
         method = self._connection.networks.ImportModel
         return Job(self._connection, self._connection.call(method, request))
+
+    def network_to_import(
+        self, source: str | os.PathLike[str], *, network: str = "", format: str = ""
+    ) -> str:
+        """Return the network that `import_model` would choose; arguments and errors as there."""
+        known = network or network_of_source(source)
+        return known or network_that_imports(format, self.networks())
 
     def export_model(
         self,

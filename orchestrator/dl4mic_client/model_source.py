@@ -51,7 +51,7 @@ def network_that_imports(format: str, networks: Iterable[network_pb2.Network]) -
         raise Refused(f"network: no network of the server imports {what}.", hint)
     raise Refused(
         f"network: the model does not say which network it is of, and several import {what}.",
-        f"Name one of them: {', '.join(able)}.",
+        f"Name one of them with --network or network=: {', '.join(able)}.",
     )
 
 

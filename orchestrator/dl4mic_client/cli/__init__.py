@@ -10,6 +10,7 @@ from dl4mic_client.cli.data import data
 from dl4mic_client.cli.doctor import doctor
 from dl4mic_client.cli.example import example
 from dl4mic_client.cli.jobs import job, jobs
+from dl4mic_client.cli.model_transfer import export, import_
 from dl4mic_client.cli.models import model, models
 from dl4mic_client.cli.networks import networks, nodes
 from dl4mic_client.cli.program import program
@@ -43,3 +44,6 @@ for _command in (
     restore,
 ):
     main.add_command(_command)
+
+for _command in (import_, export):
+    model.add_command(_command)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +35,7 @@ def models(session: Session, name: str, network: str, project: str) -> None:
         return
     if not found:
         click.echo("There are no models. `dl4mic train` makes one.")
-    heads = ("MODEL", "ALIASES", "NETWORK", "TRAINED", "SIZE", "QC")
+    heads = ("MODEL", "ALIASES", "NETWORK", "MADE", "SIZE", "QC")
     output.table(heads, map(_row, found))
 
 
@@ -92,7 +93,8 @@ def _facts(model: model_pb2.Model) -> Iterator[tuple[str, str]]:
     yield "network", model.network
     yield "project", model.project
     yield "aliases", ", ".join(model.aliases)
-    yield "trained", output.when(model.create_time)
+    yield "made", output.when(model.create_time)
+    yield "origin", _origin(model.record)
     yield "by job", model.job_id
     yield "from", model.parent
     yield "weights", ", ".join(model.weights)
@@ -100,6 +102,12 @@ def _facts(model: model_pb2.Model) -> Iterator[tuple[str, str]]:
     yield "digest", model.digest
     for name, value in sorted(model.parameters.items()):
         yield name, show_value(value)
+
+
+def _origin(record: str) -> str:
+    """Say what an imported model came in as; nothing of one that was trained here."""
+    known = json.loads(record or "{}").get("origin", {})
+    return "{file}, imported as {format}".format(**known) if known else ""
 
 
 @model.command()

@@ -65,6 +65,8 @@ def _facts(network: network_pb2.Network) -> Iterator[tuple[str, str]]:
     yield "GPU", Resources.Gpu.Name(needs.gpu).lower() if needs.gpu else ""
     yield "memory", f"{needs.memory_bytes / _GIB:.3g} GiB" if needs.memory_bytes else ""
     yield "service", f"{network.service} {network.version}".strip()
+    yield "imports", ", ".join(["dl4mic", *(e.name for e in network.model_formats if e.imported)])
+    yield "exports", ", ".join(["dl4mic", *(e.name for e in network.model_formats if e.exported)])
     yield "licence", network.licence
 
 

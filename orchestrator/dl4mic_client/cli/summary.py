@@ -47,7 +47,7 @@ def about(job: Job) -> str:
 
 
 def _models_of(record: job_pb2.Job) -> str:
-    used = [*record.qc.models, record.predict.model]
+    used = [*record.qc.models, record.predict.model, record.export_model.model]
     return ", ".join(each.name for each in used if each.name)
 
 
@@ -69,7 +69,8 @@ def describe(job: Job) -> None:
 
 def _facts(record: job_pb2.Job) -> Iterator[tuple[str, str]]:
     yield "title", record.title
-    yield "does", f"{record.WhichOneof('request')} with {record.network}"
+    does = (record.WhichOneof("request") or "").replace("_", " ")
+    yield "does", f"{does} with {record.network}"
     yield "project", record.project
     yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(record.labels.items()))
     yield "attempt", str(record.attempt)
@@ -119,6 +120,10 @@ def conclusion(session: Session, job: Job, out: Path | None, *, hints: bool = Tr
         _trained(session, job, out)
     elif verb == "qc":
         _scored(session, job, out)
+    elif verb == "import_model":
+        click.echo(f"Imported {job.model} in {_took(job.record)}.")
+    elif verb == "export_model":
+        _exported(session, job, out)
     else:
         _predicted(session, job, out)
     if hints and not job.record.train.dry_run:
@@ -126,10 +131,11 @@ def conclusion(session: Session, job: Job, out: Path | None, *, hints: bool = Tr
 
 
 def _print_next(session: Session, job: Job, verb: str) -> None:
-    model = job.model if verb == "train" else _applicable(job)
+    made = verb in ("train", "import_model")
+    model = job.model if made else _applicable(job)
     score = f"  dl4mic qc {model} --source IMAGES --target TARGETS{session.again}"
     apply = f"  dl4mic predict {model} --source IMAGES --out RESULTS{session.again}"
-    if verb == "train":
+    if made:
         click.echo("Next, score it on images that it never saw, or apply it:")
         click.echo(score)
         click.echo(apply)
@@ -186,6 +192,12 @@ def _predicted(session: Session, job: Job, out: Path | None) -> None:
         output.facts([("results", str(out))])
     else:
         output.facts(_places(session, job, None, "predictions"))
+
+
+def _exported(session: Session, job: Job, out: Path | None) -> None:
+    click.echo(f"Exported {_models_of(job.record)} in {_took(job.record)}.")
+    fetch = f"dl4mic job download {job.id} --only export --out DIR{session.again}"
+    output.facts([("archive", str(out) if out else fetch)])
 
 
 def _content(job: Job, name: str) -> dict[str, Any]:

@@ -325,6 +325,58 @@ def test_models(run: Run, server: ScriptedServer) -> None:
     assert "no models" in run("models").stdout
 
 
+def test_a_model_is_imported_and_waited_for(run: Run, server: ScriptedServer, images: str) -> None:
+    server.script = [state("RUNNING"), progress(1), state("SUCCEEDED", model="others:1")]
+    done = run("model", "import", images, "--name", "others", "--network", "mock")
+    assert done.exit_code == 0, done.output
+    assert "Imported others:1" in done.stdout
+    assert "dl4mic predict others:1" in done.stdout
+    sent = server.requests[0]
+    assert isinstance(sent, request_pb2.ImportModelRequest)
+    assert (sent.source, sent.model) == (images, "others")
+
+
+def test_a_model_that_is_none_ends_in_words(
+    run: Run, server: ScriptedServer, images: str
+) -> None:
+    error = {"code": "INVALID_INPUT", "message": "it is none", "hint": "Name another."}
+    server.script = [state("RUNNING"), state("FAILED", error=error)]
+    done = run("model", "import", images, "--name", "others", "--network", "mock")
+    assert done.exit_code == ExitCode.JOB_FAILED
+    assert "it is none" in done.stderr and "Name another." in done.stderr
+
+
+def test_a_model_is_exported_into_a_folder(
+    run: Run, server: ScriptedServer, tmp_path: Path
+) -> None:
+    server.models["nuclei:1"] = model_pb2.Model(name="nuclei", version=1, network="mock")
+    out = str(tmp_path / "out")
+    arguments = ("model", "export", "nuclei:1", "--format", "plain", "--out", out)
+
+    class Files(dict[str, bytes]):
+        def items(self):  # type: ignore[no-untyped-def]
+            return {f"job:{each}/export/m.zip": b"PK" for each in server.jobs}.items()
+
+        def __getitem__(self, name: str) -> bytes:
+            return b"PK"
+
+    server.files = Files()
+    done = run(*arguments)
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path / "out" / "m.zip") in done.stdout
+    assert (tmp_path / "out" / "m.zip").read_bytes() == b"PK"
+    assert json.loads(run(*arguments, "--json").stdout)["files"] == [
+        str(tmp_path / "out" / "m.zip")
+    ]
+
+
+def test_the_origin_of_an_imported_model_is_shown(run: Run, server: ScriptedServer) -> None:
+    record = {"origin": {"file": "nuclei.zip", "format": "plain", "sha256": "0"}}
+    model = model_pb2.Model(name="nuclei", version=1, record=json.dumps(record))
+    server.models["nuclei:1"] = model
+    assert "nuclei.zip, imported as plain" in run("model", "show", "nuclei:1").stdout
+
+
 def test_data_goes_and_comes(run: Run, server: ScriptedServer, images: str, tmp_path: Path) -> None:
     assert run("data", "push", images, "--name", "plate").stdout == "uploads:plate\n"
     assert "uploads:plate/a.tif" in run("data", "list").stdout

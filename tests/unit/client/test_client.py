@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from scripted_server import ScriptedServer, metric, progress, state
 
 import dl4mic_client
-from dl4mic.v1 import data_pb2, job_pb2, model_pb2, request_pb2
+from dl4mic.v1 import data_pb2, job_pb2, model_pb2, network_pb2, request_pb2
 from dl4mic_client import JobOptions
+from dl4mic_client.model_source import network_that_imports
 
 
 @pytest.fixture
@@ -260,6 +262,63 @@ def test_models(client: dl4mic_client.Client, server: ScriptedServer) -> None:
     assert client.set_alias("nuclei:1", "good").aliases == ["good"]
     assert [each.version for each in client.models()] == [1]
     assert client.delete_model("nuclei:1") == 1000
+
+
+def test_a_model_goes_out_as_a_job(client: dl4mic_client.Client, server: ScriptedServer) -> None:
+    server.models["nuclei:1"] = model_pb2.Model(name="nuclei", version=1, network="mock")
+    job = client.export_model("nuclei:1", format="plain", weights="last")
+    sent = server.requests[0]
+    assert isinstance(sent, request_pb2.ExportModelRequest)
+    assert (sent.network, sent.format) == ("mock", "plain")
+    assert (sent.model.name, sent.model.weights) == ("nuclei:1", "last")
+    assert job.id.startswith("export-nuclei-1-")
+
+
+def test_a_format_that_the_network_does_not_write_is_refused(
+    client: dl4mic_client.Client, server: ScriptedServer
+) -> None:
+    server.models["nuclei"] = model_pb2.Model(name="nuclei", version=1, network="mock")
+    with pytest.raises(dl4mic_client.Refused, match="it has dl4mic, plain"):
+        client.export_model("nuclei", format="fancy")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_network_of_a_model_of_ours_is_read_from_it(
+    client: dl4mic_client.Client, server: ScriptedServer, tmp_path: Path, packed: bool
+) -> None:
+    folder = tmp_path / "outer" / "nuclei"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text('{"network": "mock"}')
+    source = shutil.make_archive(str(tmp_path / "m"), "zip", folder.parent) if packed else folder
+    assert client.network_to_import(source, format="unheard-of") == "mock"
+    client.import_model(source, model="again")
+    sent = server.requests[0]
+    assert isinstance(sent, request_pb2.ImportModelRequest)
+    assert (sent.network, sent.source, sent.model) == ("mock", str(source), "again")
+
+
+def test_a_model_of_others_goes_to_the_network_that_imports_it(
+    far_client: dl4mic_client.Client, server: ScriptedServer, images: Path
+) -> None:
+    far_client.import_model(images, model="others", format="plain")
+    sent = server.requests[0]
+    assert isinstance(sent, request_pb2.ImportModelRequest)
+    assert (sent.network, sent.format) == ("mock", "plain")
+    assert server.files[sent.source + "/a.tif"] == b"pixels of a"
+
+
+def test_a_network_is_asked_for_where_none_or_several_could_be_meant(
+    client: dl4mic_client.Client, server: ScriptedServer, images: Path
+) -> None:
+    with pytest.raises(dl4mic_client.Refused, match="imports models of the format 'x'") as caught:
+        client.import_model(images, model="n", format="x")
+    assert caught.value.hint == "There are the formats dl4mic, plain."
+    plain = network_pb2.ModelFormat(name="plain", imported=True)
+    several = [network_pb2.Network(name=each, model_formats=[plain]) for each in ("a2d", "a3d")]
+    with pytest.raises(dl4mic_client.Refused, match="several import") as caught:
+        network_that_imports("", several)
+    assert caught.value.hint.endswith("a2d, a3d.")
+    assert server.requests == []
 
 
 def test_a_supervision_is_left_to_the_network(
