@@ -166,13 +166,10 @@ def _confine(root: Path, inside: str, location: str, field: str) -> Path:
     if any(len(os.fsencode(each)) > LONGEST_NAME_BYTES for each in inside.split("/")):
         words = "{!r}: a name in it is too long; {} bytes are the most"
         raise refuse(field, words.format(said(location), LONGEST_NAME_BYTES))
-    try:
-        path = (root / inside.lstrip("/")).resolve()
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # a loop of links, or a path that is too long as a whole
-        raise refuse(field, "{!r} leads nowhere: {}".format(said(location), error)) from error
+    if len(os.fsencode(inside)) > LONGEST_PATH_BYTES:
+        words = "{!r}: the path is too long; {} bytes are the most"
+        raise refuse(field, words.format(said(location), LONGEST_PATH_BYTES))
+    path = _resolved(root / inside.lstrip("/"), location, field)
     if not _lies_in(path, root):
         raise refuse(field, "{!r} leaves its root".format(said(location)))
     return path
