@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The process that does one job: it alone imports the network and its framework, and never gRPC.
 
-``python -m dl4mic_sdk.worker ATTEMPT_FOLDER`` reads `request.json`, checks the data, calls the network, and writes
-`events.jsonl` and `artifacts/`. When it gives up, `fault.json` says why.
+``python -m dl4mic_sdk.worker ATTEMPT_FOLDER [HOST_ID [HEARTBEAT_SECONDS]]`` reads `request.json`, checks the data,
+calls the network, and writes `events.jsonl` and `artifacts/`. When it gives up, `fault.json` says why.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main(arguments: List[str]) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
-        _do(attempt_folder)
+        _do(attempt_folder, float(arguments[2]) if len(arguments) > 2 else HEARTBEAT_SECONDS)
     except Stopped:
         log.info("stopped as asked")
         return EXIT_STOPPED
@@ -68,14 +68,14 @@ def main(arguments: List[str]) -> int:
     return 0
 
 
-def _do(attempt_folder: Path) -> None:
+def _do(attempt_folder: Path, heartbeat_seconds: float) -> None:
     stale = attempt_folder / FAULT_FILE
     if stale.exists():
         stale.unlink()
     events = EventWriter(attempt_folder)
     try:
         events.append("state", {"state": "RUNNING"})
-        run(attempt_folder, events)
+        run(attempt_folder, events, heartbeat_seconds)
     finally:
         events.close()
 
@@ -90,7 +90,9 @@ def give_up(attempt_folder: Path, error: BaseException) -> int:
     return EXIT_OF_CODE.get(fault["code"], EXIT_FAULT)
 
 
-def run(attempt_folder: Path, events: EventWriter) -> None:
+def run(
+    attempt_folder: Path, events: EventWriter, heartbeat_seconds: float = HEARTBEAT_SECONDS
+) -> None:
     """Do the job of an attempt folder, in this process.
 
     Raises
@@ -105,12 +107,14 @@ def run(attempt_folder: Path, events: EventWriter) -> None:
     request = read_json(attempt_folder / REQUEST_FILE)
     ctx = Context(attempt_folder, events, Device("cpu", ""))
     signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
-    beat = threading.Thread(target=_beat, args=(attempt_folder, events, os.getppid()), daemon=True)
-    beat.start()
+    threading.Thread(
+        target=_beat, args=(attempt_folder, events, os.getppid(), heartbeat_seconds), daemon=True
+    ).start()
     log.info("checking the data")
     data = verbs.check(request, ctx)
     if request.get("prediction"):
         verbs.qc_of_predictions(request, data, ctx)
+        _warn_of_changes(ctx)
         return
     log.info("importing the network")
     network = open_network(request)
@@ -161,7 +165,7 @@ def import_network(folder: Path) -> Any:
     return module
 
 
-def _beat(attempt_folder: Path, events: EventWriter, parent: int) -> None:
+def _beat(attempt_folder: Path, events: EventWriter, parent: int, seconds: float) -> None:
     """Give signs of life, and end when the host is gone (where the kernel does not see to that).
 
     A worker that can no longer say that it lives has no record of what it does, and ends.
@@ -170,7 +174,7 @@ def _beat(attempt_folder: Path, events: EventWriter, parent: int) -> None:
     while True:
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
-        if time.monotonic() - last >= HEARTBEAT_SECONDS:
+        if time.monotonic() - last >= seconds:
             last = time.monotonic()
             try:
                 events.append("heartbeat", {"memory_bytes": resident_bytes()})

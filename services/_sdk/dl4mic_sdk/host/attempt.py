@@ -18,9 +18,11 @@ from dl4mic_sdk.job_folder import EXIT_DONE, EXIT_STOPPED, RESERVE_FILE
 LOOK_SECONDS = 0.1
 """How often it is looked at the worker, and at what it wrote for its watchers."""
 
+HEARTBEAT_SECONDS = 10.0
+
 SILENCE_SECONDS = 120.0
-"""A worker that writes nothing for so long hangs: it beats every 10 s from a thread that needs nothing but the
-interpreter's lock. One that computes, or waits, for hours beats all the while, and is no hang."""
+"""A worker that writes nothing for so long hangs: it beats from a thread that needs nothing but the interpreter's
+lock. One that computes, or waits, for hours beats all the while, and is no hang."""
 
 RESERVE_BYTES = 1 << 16
 """Held on the disk while the worker runs, so that a full disk still takes the word about its end."""
@@ -82,7 +84,7 @@ class Attempt:
         self._stopped = False
         reserve = folder / RESERVE_FILE
         reserve.write_bytes(bytes(RESERVE_BYTES))
-        self._worker = Worker(folder)
+        self._worker = Worker(folder, min(HEARTBEAT_SECONDS, silence_seconds / 4))
         self._memory = _Memory(self._worker.pid)
 
     def stop(self) -> None:

@@ -27,8 +27,9 @@ class Worker:
     The thread that makes it must live as long as it does: on Linux the kernel kills the worker when that thread ends.
     """
 
-    def __init__(self, attempt_folder: Path) -> None:
-        command = [sys.executable, "-m", "dl4mic_sdk.worker", str(attempt_folder), str(os.getpid())]
+    def __init__(self, attempt_folder: Path, heartbeat_seconds: float) -> None:
+        command = [sys.executable, "-m", "dl4mic_sdk.worker"]
+        command += [str(attempt_folder), str(os.getpid()), str(heartbeat_seconds)]
         with (attempt_folder / LOG_FILE).open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
