@@ -95,6 +95,7 @@ def check_qc(request: QcRequest, network: Network) -> None:
         found += _check_dataset("data", request.data, network, with_target=True)
     elif request.data.target:
         found += _check_location("data.target", request.data.target)
+        found += _check_axes("data.axes", request.data.axes)
     else:
         found.append(Violation("data.target", "is empty; name the folder of what is right"))
     if bool(request.models) == bool(request.prediction):
@@ -107,6 +108,8 @@ def check_qc(request: QcRequest, network: Network) -> None:
         found += _check_model("models[{}]".format(number), model, several=True)
     if request.prediction:
         found += _check_location("prediction", request.prediction)
+    if request.prediction and request.parameters:
+        found.append(Violation("parameters", "are for models; finished predictions need none"))
     found += _check_parameters(request, network, Parameter.QC)
     _refuse(found)
 

@@ -95,6 +95,15 @@ def test_qc_takes_models_or_predictions_but_not_both():
     assert "models" in fields(check_qc, both)
 
 
+def test_finished_predictions_need_their_targets_and_no_parameters():
+    target = Dataset(target="lab:masks")
+    assert fields(check_qc, QcRequest(prediction="lab:c", data=target)) == {}
+    assert set(fields(check_qc, QcRequest(prediction="lab:c"))) == {"data.target"}
+    odd = QcRequest(prediction="lab:c", data=Dataset(target="lab:masks", axes="QQ"))
+    odd.parameters["tile"].integer = 1
+    assert {"data.axes", "parameters"} <= set(fields(check_qc, odd))
+
+
 @pytest.mark.parametrize(
     "location", ["a/b", "lab:../x", "lab:a/../../x", "LAB:a", "lab:a\\..\\b", "..", "lab:\0"]
 )
