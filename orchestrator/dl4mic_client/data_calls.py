@@ -55,15 +55,16 @@ class DataCalls:
         described = self._connection.call(self._connection.networks.Describe, request)
         destination = _new(Path(folder).expanduser())
         root = f"example:{described.service}"
-        notices = [
-            each.location
-            for each in transfer.entries(self._connection, root)
-            if "/" not in each.location.removeprefix(f"{root}/")
-        ]
         images = f"{root}/{described.name}"
-        if not any(transfer.entries(self._connection, images)):
+        found = list(transfer.entries(self._connection, root))
+        of_network = [(each, images) for each in found if each.location.startswith(f"{images}/")]
+        if not of_network:
             raise Refused(f"{described.name} has no example data.", "Try it on images of your own.")
-        return [path for each in (images, *notices) for path in self.pull(each, destination)]
+        notices = [
+            (each, root) for each in found if "/" not in each.location.removeprefix(f"{root}/")
+        ]
+        files = [*of_network, *notices]
+        return transfer.fetch(self._connection, files, destination, self.report)
 
     def _dataset(
         self,

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -201,9 +201,19 @@ def pull(
     found = [each for each in entries(connection, location) if each.complete]
     if not found:
         raise NotFound(f"There is nothing at {location}.")
-    meter = _Meter("fetching", sum(each.size for each in found), report)
+    return fetch(connection, [(each, location) for each in found], folder, report)
+
+
+def fetch(
+    connection: Connection,
+    found: Sequence[tuple[data_pb2.DataEntry, str]],
+    folder: Path,
+    report: Report | None = None,
+) -> list[Path]:
+    """Fetch files, each with the location that stands for the folder; returns and raises as `pull`."""
+    meter = _Meter("fetching", sum(entry.size for entry, _ in found), report)
     written = []
-    for entry in found:
+    for entry, location in found:
         destination = folder / _relative(entry.location, location)
         _get(connection, entry.location, destination, meter)
         written.append(destination)

@@ -114,3 +114,20 @@ def test_a_second_ctrl_c_leaves(watched: Terminal, server: ScriptedServer) -> No
     assert watched.end() == ExitCode.INTERRUPTED
     assert "Traceback" not in watched.screen
     assert server.jobs["t1"].state == server.jobs["t1"].RUNNING
+
+
+def test_all_jobs_of_a_run_are_cancelled(server: ScriptedServer, tmp_path: Path) -> None:
+    server.script = [state("RUNNING"), progress(3)]
+    server.hold = True
+    (tmp_path / "images").mkdir()
+    places = ("--source", "--target", "--test-source", "--test-target", "--predict")
+    images = [word for each in places for word in (each, str(tmp_path / "images"))]
+    terminal = Terminal("run", "mock", *images, "--job", "r", "--server", server.unix)
+    terminal.read_until("3/10 epochs")
+    terminal.type(CTRL_C)
+    terminal.read_until(QUESTION)
+    assert "Jobs r-train, r-qc, r-predict" in terminal.screen
+    terminal.type(b"cancel\n")
+    assert terminal.end() == ExitCode.CANCELLED
+    assert {each.state for each in server.jobs.values()} == {server.jobs["r-qc"].CANCELLED}
+    terminal.close()
