@@ -51,11 +51,9 @@ def fault_of(error: BaseException, attempt_folder: Optional[Path] = None) -> Fau
         if lacking is not None and not (isinstance(error, SdkError) and _is_of_rights(each)):
             return lacking
     lost = of_inputs(request, attempt_folder) if attempt_folder is not None else None
-    if lost is not None and lost["code"] != "INVALID_INPUT":
+    if lost is not None and (lost["code"] != "INVALID_INPUT" or not isinstance(error, DataError)):
         return lost
-    if isinstance(error, SdkError):
-        return _deliberate(error)
-    return lost or _defect(error)
+    return _deliberate(error) if isinstance(error, SdkError) else _defect(error)
 
 
 def of_system(error: OSError) -> Optional[Fault]:

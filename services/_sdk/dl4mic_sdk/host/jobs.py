@@ -6,6 +6,7 @@ An *instance* of an orchestrator runs one attempt of one job and leaves publicat
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 import time
@@ -32,6 +33,9 @@ from dl4mic_sdk.host.runner import Runner, end
 from dl4mic_sdk.job_folder import JOB_FILE, JobFolder
 
 UPLOADS = ".uploads"
+
+ROOM_BYTES = 16 << 20
+"""On the disk of the jobs; with less, a new one is refused."""
 
 
 class Jobs:
@@ -101,6 +105,7 @@ class Jobs:
             if job_id in self._records:
                 return self._same(self._records[job_id], request)
             self._refuse_second()
+            self._refuse_when_full()
             self.resolved(request, local)
             record = self._create(job_id, request, local, caller)
             if request.options.HasField("deadline"):
@@ -244,6 +249,10 @@ class Jobs:
         if self._attempt is not None and self._records:
             message = "this instance works on job {}".format(", ".join(self._records))
             raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, message, "INSTANCE_BUSY")
+
+    def _refuse_when_full(self) -> None:
+        if self._attempt is None and shutil.disk_usage(str(self._folder)).free < ROOM_BYTES:
+            raise OSError(errno.ENOSPC, "less than {} MiB are free".format(ROOM_BYTES >> 20))
 
     def _create(self, job_id: str, request: Request, local: bool, caller: str) -> JobRecord:
         options = request.options

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A disk that fills up, folders that go away, and memory that the kernel takes back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from servers import COMMANDS, Server
+
+from dl4mic.v1.job_pb2 import (
+    CancelJobRequest,
+    GetJobRequest,
+    Job,
+    JobError,
+    ReadLogRequest,
+    RetryJobRequest,
+    WatchJobRequest,
+)
+
+SIZE_MIB = 700
+"""More than an orchestrator keeps free before it refuses jobs (512 MiB)."""
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def try_to(*command: str) -> bool:
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@contextmanager
+def running(kind: str, folder: Path, data: Path, *prefix: str) -> Iterator[Server]:
+    socket = folder / "s.sock"
+    command = COMMANDS[kind](folder, f"unix://{socket}", data)
+    with (folder.parent / "server.log").open("wb") as log:
+        process = subprocess.Popen([*prefix, *command], stdout=subprocess.PIPE, stderr=log)
+    assert process.stdout is not None
+    if not process.stdout.readline():
+        pytest.fail((folder.parent / "server.log").read_text())
+    try:
+        with grpc.insecure_channel(f"unix:{socket}") as channel:
+            yield Server(kind, process, channel, data)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own; a quota would do, but is rarer still."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not try_to("mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", str(disk)):
+        pytest.skip("this user may not mount a small file system")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take what is left, down to the last page."""
+    filler = disk / "filler"
+    with filler.open("wb") as file:
+        for size in (1 << 20, 1 << 12):
+            while True:
+                end = file.seek(0, os.SEEK_END)
+                try:
+                    os.posix_fallocate(file.fileno(), end, size)
+                except OSError:
+                    file.truncate(end)
+                    break
+    return filler
+
+
+def until(server: Server, job_id: str, kind: str, after: int = 0) -> None:
+    request = WatchJobRequest(job_id=job_id, after_sequence=after)
+    for event in server.jobs.WatchJob(request, timeout=240):
+        if event.HasField(kind):  # type: ignore[arg-type]
+            return
+    pytest.fail(f"no {kind}: {job(server, job_id)}")
+
+
+def job(server: Server, job_id: str) -> Job:
+    return server.jobs.GetJob(GetJobRequest(job_id=job_id))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.05)
+
+
+def refused(call: Callable[[], object]) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", ["service", "orchestrator"])
+def test_a_full_disk_ends_the_job_and_room_lets_it_go_on(
+    kind: str, small_disk: Path, spots: Path
+) -> None:
+    with running(kind, small_disk, spots) as server:
+        server.train("a", epochs=40, step_seconds=0.05)
+        until(server, "a", "checkpoint")
+        filler = fill(small_disk)
+        ended = server.wait("a")
+        assert (ended.state, ended.error.code) == (Job.FAILED, JobError.DISK_FULL), ended.error
+        assert "space" in ended.error.hint and ended.attempt == 1
+        assert server.jobs.ReadLog(ReadLogRequest(job_id="a")).text
+        full = refused(lambda: server.train("b"))
+        assert full.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert [
+            each.name for each in small_disk.rglob("artifacts") if each.parent.name == "a"
+        ] == []
+        filler.unlink()
+        before = server.events("a")
+        server.jobs.RetryJob(RetryJobRequest(job_id="a"))
+        until(server, "a", "progress", before[-1].sequence)
+        again = job(server, "a")
+        assert (again.attempt, again.progress.done > 1) == (2, True)
+        server.jobs.CancelJob(CancelJobRequest(job_id="a"))
+        assert server.wait("a").state == Job.CANCELLED
+        server.train("c", epochs=1)
+        assert server.wait("c").state == Job.SUCCEEDED
+
+
+@pytest.fixture(params=["service", "orchestrator"])
+def server(request: pytest.FixtureRequest, tmp_path: Path, spots: Path) -> Iterator[Server]:
+    """A server over a copy of the data that a test may spoil."""
+    data = tmp_path / "data"
+    shutil.copytree(spots, data)
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with running(request.param, folder, data) as server:
+        yield server
+
+
+def train_until_running(server: Server, **parameters: object) -> None:
+    server.train("a", epochs=200, step_seconds=0.02, **parameters)
+    until(server, "a", "checkpoint")
+
+
+def test_inputs_deleted_in_mid_job_are_named(server: Server) -> None:
+    train_until_running(server)
+    images = server.data / "train" / "images"
+    for path in images.iterdir():
+        path.unlink()
+    ended = server.wait("a")
+    assert (ended.state, ended.error.code) == (Job.FAILED, JobError.INVALID_INPUT), ended.error
+    assert ended.error.hint and str(images) in str(ended.error)
+
+
+def test_inputs_changed_in_mid_job_are_named(server: Server) -> None:
+    train_until_running(server)
+    for path in (server.data / "train" / "images").iterdir():
+        path.write_bytes(b"no longer an image")
+    ended = server.wait("a")
+    assert (ended.state, ended.error.code) == (Job.FAILED, JobError.INVALID_INPUT), ended.error
+    assert ended.error.hint and "spots" in str(ended.error)
+
+
+def test_a_data_root_that_vanishes_is_waited_for(server: Server) -> None:
+    """As a share that is not mounted for a while: the job says so, and goes on when it is back."""
+    server.train("a", epochs=30, step_seconds=0.02)
+    until(server, "a", "checkpoint")
+    away = server.data.with_name("away")
+    server.data.rename(away)
+    wait_for(lambda: "trying again in" in job(server, "a").waiting_reason)
+    waiting = job(server, "a")
+    assert (waiting.state, waiting.error.code) == (Job.PENDING, JobError.VOLUME_UNAVAILABLE)
+    assert "is not there" in waiting.waiting_reason and waiting.error.hint
+    away.rename(server.data)
+    ended = server.wait("a")
+    assert ended.state == Job.SUCCEEDED, ended.error
+    resumed = [
+        each.progress.done
+        for each in server.events("a")
+        if each.attempt == ended.attempt and each.HasField("progress")
+    ]
+    assert resumed[0] > 1
+
+
+def test_a_job_that_waits_for_a_lost_folder_can_be_cancelled(server: Server) -> None:
+    train_until_running(server)
+    server.data.rename(server.data.with_name("away"))
+    wait_for(lambda: "trying again in" in job(server, "a").waiting_reason)
+    server.jobs.CancelJob(CancelJobRequest(job_id="a"))
+    assert server.wait("a").state == Job.CANCELLED
+
+
+@contextmanager
+def group_of_memory(mib: int) -> Iterator[tuple[str, ...]]:
+    """Make a control group with a limit; yields the beginning of a command line that runs in it."""
+    if (CGROUP / "cgroup.controllers").exists():
+        group, limit = CGROUP / "dl4mic-test", "memory.max"
+    else:
+        group, limit = CGROUP / "memory" / "dl4mic-test", "memory.limit_in_bytes"
+    try:
+        group.mkdir(exist_ok=True)
+        (group / limit).write_text(str(mib << 20))
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        yield ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")
+    finally:
+        with (group / "cgroup.procs").open() as left:
+            for process in left.read().split():
+                os.kill(int(process), signal.SIGKILL)
+        wait_for(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+@pytest.mark.parametrize("kind", ["service", "orchestrator"])
+def test_the_kernel_s_kill_is_told_from_anybody_else_s(
+    kind: str, tmp_path: Path, spots: Path
+) -> None:
+    with group_of_memory(900) as prefix, running(kind, tmp_path, spots, *prefix) as server:
+        server.train("a", fault="allocate")
+        ended = server.wait("a")
+        assert (ended.state, ended.error.code) == (Job.FAILED, JobError.OUT_OF_MEMORY), ended.error
+        assert "the kernel ended the worker" in ended.error.message
+        assert "patch_size" in ended.error.hint and ended.attempt == 1
+        server.train("b", epochs=1)
+        assert server.wait("b").state == Job.SUCCEEDED
