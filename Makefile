@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 LOCKS := requirements.txt services/_sdk/requirements.txt orchestrator/requirements.txt
 NETWORK ?= stardist2d
+SCHEDULES ?= 100000
 STUBS := proto/dl4mic/v1
 SOURCES := proto services/_sdk orchestrator tests $(filter-out services/_sdk,$(patsubst %/,%,$(wildcard services/*/)))
 
@@ -40,6 +41,9 @@ check: $(SETUP) ## lint, types, architecture, unit and contract tests: before ev
 test: $(SETUP) ## run every test
 	$(BIN)/python tests/run_all.py
 
+schedules: $(SETUP) ## play faults in any order against the orchestrator's core: make schedules SCHEDULES=100000
+	SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest tests/unit/orchestrator/test_schedules.py
+
 bench: $(SETUP) ## measure NETWORK against its bare library; prints tables of ratios
 	$(BIN)/python tests/bench/run.py $(NETWORK)
 
@@ -58,4 +62,4 @@ clean: ## delete .venv and all that was built
 	rm -rf $(VENV) build demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo check test bench format stubs lock clean
+.PHONY: help setup demo check test schedules bench format stubs lock clean

@@ -11,6 +11,7 @@ from pathlib import Path
 from dl4mic.check import Refused, check_name
 from dl4mic.server import socket_path
 from dl4mic_orchestrator import logs
+from dl4mic_orchestrator.allowances import read_allowances
 from dl4mic_orchestrator.cleaning import Retention
 from dl4mic_orchestrator.settings import (
     Settings,
@@ -79,6 +80,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         warm_idle_seconds=options.warm_idle,
         heartbeat_timeout_seconds=options.heartbeat_timeout,
         cpus=options.cpus,
+        projects=read_allowances(options.limit),
         retention=Retention(options.keep_jobs, options.keep_uploads, options.keep_environments),
     )
 
@@ -109,6 +111,13 @@ def _parser() -> argparse.ArgumentParser:
         help="a running job without a sign of life for so long is UNRESPONSIVE; its worker for two thirds of it",
     )
     add("--cpus", type=float, help="CPU slots for jobs; without it, all")
+    add(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="PROJECT:jobs=N,running=N,gpus=N,disk=GIB",
+        help="what a project may have open, run, use and keep at most; * for every other project; repeatable",
+    )
     kept, days = Retention(), "that a clean-up keeps unused"
     add("--keep-jobs", type=float, default=kept.jobs_days, metavar="DAYS", help=f"{days} jobs")
     add(

@@ -24,6 +24,7 @@ from dl4mic.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from dl4mic.v1.maintenance_pb2_grpc import add_MaintenanceServiceServicer_to_server
 from dl4mic.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 from dl4mic.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from dl4mic_orchestrator.allowances import DiskUse
 from dl4mic_orchestrator.api.catalog import CatalogApi
 from dl4mic_orchestrator.api.data import DataApi
 from dl4mic_orchestrator.api.job import JobApi
@@ -174,7 +175,7 @@ class App:
             start_seconds=settings.instance_start_seconds,
             meter=self.metrics,
         )
-        limits = Limits(warm_idle_seconds=settings.warm_idle_seconds)
+        limits = Limits(warm_idle_seconds=settings.warm_idle_seconds, projects=settings.projects)
         return Reconciler(
             self.store, self._backend, self.catalog, attempts, settlement, self._warm, limits
         )
@@ -191,6 +192,8 @@ class App:
             capacity,
             settings.workspace,
             settings.disk_reserve_bytes,
+            Limits(projects=settings.projects).of_project,
+            DiskUse(self.store, settings.jobs).of,
         )
         data = DataApi(
             self._locations,

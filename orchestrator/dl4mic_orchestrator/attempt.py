@@ -142,11 +142,15 @@ class Attempts:
                 job_id, job.attempt, Outcome(JobState.FAILED, error), interruption.cause
             )
 
-    def run(self, job_id: str, grant: Grant, interruption: Interruption) -> None:
-        """Run the present attempt of a job on an instance of its own."""
-        job = self.store.jobs.message(job_id)
-        instance = self._instance(job, grant)
+    def claim(self, job_id: str, grant: Grant) -> Instance:
+        """Take a place for the present attempt of a job: whoever looks from now on finds it taken."""
+        instance = self._instance(self.store.jobs.message(job_id), grant)
         self.store.instances.add(instance)
+        return instance
+
+    def run(self, job_id: str, instance: Instance, interruption: Interruption) -> None:
+        """Run the present attempt of a job on an instance of its own, whose place was claimed."""
+        job = self.store.jobs.message(job_id)
         self.store.jobs.change_state(
             job_id, job.attempt, JobState.STARTING, waiting_reason="starting the service"
         )

@@ -165,7 +165,8 @@ class Reconciler:
                 self._begin(job_id, lambda it: self._attempts.prepare(job_id, it))
             case Launch(job_id, grant):
                 self._note_served(job_id, snapshot)
-                self._begin(job_id, lambda it: self._attempts.run(job_id, grant, it))
+                claimed = self._attempts.claim(job_id, grant)
+                self._begin(job_id, lambda it: self._attempts.run(job_id, claimed, it))
             case Resume(job_id):
                 held = [each for each in snapshot.instances if each.job_id == job_id]
                 instance = held[0] if held else None
@@ -176,8 +177,9 @@ class Reconciler:
             case End():
                 self._end(decision)
             case LaunchWarm(key, grant):
-                if self._warm.claim(key):
-                    self._spawn("warm", lambda: self._warm.launch(key, grant))
+                warm = self._warm.claim(key, grant)
+                if warm is not None:
+                    self._spawn("warm", lambda: self._warm.launch(key, warm))
             case StopWarm(instance_id):
                 self._spawn("warm", lambda: self._warm.stop(instance_id))
 
@@ -222,7 +224,6 @@ class Reconciler:
     def _explain(self, waits: list[Wait]) -> None:
         """Write down why jobs wait, where that has changed since the last pass."""
         known = self._explanations
-        self._explanations = {wait.job_id: wait for wait in waits}
         news = {
             wait.job_id: wait.reason
             for wait in waits
@@ -230,6 +231,7 @@ class Reconciler:
             and (wait.job_id not in known or known[wait.job_id].reason != wait.reason)
         }
         self._store.jobs.explain(news)
+        self._explanations = {wait.job_id: wait for wait in waits}
 
     def _discard(self, instance: Instance) -> None:
         if instance.backend_state:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dl4mic_orchestrator.cleaning import Retention
+from dl4mic_orchestrator.records import Allowance
 
 STORE = "store.sqlite"
 _NOT_FOR_INSTANCES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX")
@@ -55,6 +56,8 @@ class Settings:
         checkpoint first.
     cpus, memory_bytes
         For jobs; None for what the machine has.
+    projects
+        What each project may use; ``*`` stands for those that are not named.
     retention
         For how long a clean-up keeps what nobody uses.
     """
@@ -77,6 +80,7 @@ class Settings:
     warm_idle_seconds: float = 300.0
     cpus: float | None = None
     memory_bytes: int | None = None
+    projects: Mapping[str, Allowance] = field(default_factory=dict)
     retention: Retention = field(default_factory=Retention)
 
     @property

@@ -22,6 +22,8 @@ from dl4mic_orchestrator.plan import Idle, WarmWish
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, WarmKey
 from dl4mic_orchestrator.store.instances import InstanceStore
 
+_ENDS = "the orchestrator ends"
+
 log = logging.getLogger(__name__)
 
 
@@ -118,27 +120,27 @@ class WarmPool:
             ]
             return [Idle(entry.instance_id, entry.idle_since) for entry in ready if not entry.calls]
 
-    def claim(self, key: WarmKey) -> bool:
-        """Take a wish on; say whether it is still there and nobody else has it."""
+    def claim(self, key: WarmKey, grant: Grant) -> Instance | None:
+        """Take a wish on, and a place for it: whoever looks from now on finds it taken; None when nobody wishes it."""
         with self._changed:
             entry = self._entries.get(key)
             if entry is None or entry.launching or entry.instance_id:
-                return False
+                return None
+            instance = Instance(
+                id=f"warm-{uuid.uuid4().hex[:8]}",
+                service=self._catalog.service(key.network).name,
+                network=key.network,
+                state=InstanceState.LAUNCHING,
+                grant=grant,
+                create_time=time.time(),
+            )
+            self._instances.add(instance)
             entry.launching = True
-            return True
+        return instance
 
-    def launch(self, key: WarmKey, grant: Grant) -> None:
+    def launch(self, key: WarmKey, instance: Instance) -> None:
         """Start an instance for a wish that was claimed."""
         entry = self._entries[key]
-        instance = Instance(
-            id=f"warm-{uuid.uuid4().hex[:8]}",
-            service=self._catalog.service(key.network).name,
-            network=key.network,
-            state=InstanceState.LAUNCHING,
-            grant=grant,
-            create_time=time.time(),
-        )
-        self._instances.add(instance)
         try:
             entry.state = self._launch(instance)
             self._instances.change_state(instance.id, InstanceState.WARM)
@@ -151,6 +153,10 @@ class WarmPool:
         except (UnavailableError, NotServingError, OSError) as error:
             log.warning("a warm instance of %s cannot be started: %s", key.network, error)
             self._discard(instance.id, key, str(error))
+        except Exception as error:
+            # Its place must be given back, and its callers must hear of it, whatever it was.
+            log.exception("a warm instance of %s cannot be started", key.network)
+            self._discard(instance.id, key, f"{type(error).__name__}: {error}")
 
     def stop(self, instance_id: str) -> None:
         """End an instance, if it is idle still."""
@@ -168,9 +174,12 @@ class WarmPool:
         """End all of them."""
         with self._changed:
             entries = list(self._entries.items())
+            for _, entry in entries:
+                entry.fault = _ENDS
+            self._changed.notify_all()
         for key, entry in entries:
             if entry.instance_id:
-                self._discard(entry.instance_id, key, "the orchestrator ends")
+                self._discard(entry.instance_id, key, _ENDS)
 
     @property
     def busy(self) -> bool:

@@ -16,7 +16,12 @@ from dl4mic_orchestrator.catalog import UnknownNetworkError
 from dl4mic_orchestrator.dependents import Obstacle
 from dl4mic_orchestrator.registry import BrokenModelError
 from dl4mic_orchestrator.store.feed import JobGoneError
-from dl4mic_orchestrator.store.jobs import JobExistsError, JobNotFoundError, JobStateError
+from dl4mic_orchestrator.store.jobs import (
+    JobExistsError,
+    JobNotFoundError,
+    JobStateError,
+    ProjectFullError,
+)
 from dl4mic_orchestrator.store.models import ModelInUseError, ModelNotFoundError
 
 _CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
@@ -24,6 +29,7 @@ _CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     JobNotFoundError: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
     JobGoneError: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
     JobExistsError: (grpc.StatusCode.ALREADY_EXISTS, "JOB_EXISTS"),
+    ProjectFullError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "PROJECT_FULL"),
     JobStateError: (grpc.StatusCode.FAILED_PRECONDITION, "JOB_STATE"),
     ModelNotFoundError: (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),
     ModelInUseError: (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_IN_USE"),

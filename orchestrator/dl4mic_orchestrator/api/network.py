@@ -40,7 +40,7 @@ from dl4mic.v1.request_pb2 import (
 )
 from dl4mic_orchestrator.api.errors import relayed, translated
 from dl4mic_orchestrator.catalog import Catalog
-from dl4mic_orchestrator.records import Capacity, Device, Model, WarmKey
+from dl4mic_orchestrator.records import Allowance, Capacity, Device, Model, WarmKey
 from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.store.jobs import JobNotFoundError, JobStore
 from dl4mic_orchestrator.store.models import ModelNotFoundError
@@ -71,6 +71,10 @@ class Admission:
     ----------
     reserve_bytes
         Must be free in the workspace for a new job.
+    allowance
+        Project -> what it may use.
+    disk_use
+        Project -> bytes that its jobs and models take.
     """
 
     catalog: Catalog
@@ -80,6 +84,8 @@ class Admission:
     capacity: Callable[[], Capacity]
     workspace: Path
     reserve_bytes: int
+    allowance: Callable[[str], Allowance]
+    disk_use: Callable[[str], int]
 
     def admit(self, request: Request, *, local: bool, caller: str) -> Job:
         """Check a request and record its job; repeating it returns the same job.
@@ -96,11 +102,12 @@ class Admission:
         job = _job_of(request, network.name, caller)
         if not self._is_known(job.id):
             self._check_place()
+            self._check_disk_use(job.project)
             self.check_device(request, network)
             needed = self._needed(request)
             pinned = dict(self.pin(request, network.name, local=local))
             self._check_paths(request, local=local)
-            return self.jobs.create(job, needed, pinned)
+            return self.jobs.create(job, needed, pinned, self.allowance(job.project).jobs)
         return self.jobs.create(job)
 
     def pin(self, request: Request, network: str, *, local: bool) -> Iterator[tuple[str, str]]:
@@ -166,6 +173,14 @@ class Admission:
             message = f"only {free >> 20} MiB are free in the workspace"
             hint = f"Free some space: new jobs are taken from {self.reserve_bytes >> 20} MiB on."
             raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, message, "DISK_FULL", hint)
+
+    def _check_disk_use(self, project: str) -> None:
+        may = self.allowance(project).disk_bytes
+        used = self.disk_use(project) if may is not None else 0
+        if may is not None and used >= may:
+            message = f"project {project} takes {used >> 20} MiB of the {may >> 20} MiB that it may"
+            hint = "Delete jobs or models of the project that nobody needs."
+            raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, message, "PROJECT_DISK_FULL", hint)
 
     def check_device(self, request: Request, network: Network) -> None:
         """Refuse a request for a GPU where there is none: it would wait for ever."""

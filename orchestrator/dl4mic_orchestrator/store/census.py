@@ -46,10 +46,13 @@ class Census:
                 return
             after = rows[-1].order
 
-    def ids(self) -> set[str]:
-        """Get the ids of all jobs."""
+    def ids(self, project: str = "") -> set[str]:
+        """Get the ids of all jobs, or of a project's."""
+        query = select(tables.jobs.c.id)
+        if project:
+            query = query.where(tables.jobs.c.project == project)
         with self._database.read() as connection:
-            return set(connection.execute(select(tables.jobs.c.id)).scalars())
+            return set(connection.execute(query).scalars())
 
 
 def _facts(row: Row[Any], path_of: PathOf) -> JobFacts:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, select, update
 
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent
@@ -27,6 +27,10 @@ class JobNotFoundError(LookupError):
 
 class JobExistsError(Exception):
     """There is a job of the id already, with another request."""
+
+
+class ProjectFullError(Exception):
+    """The project has as many open jobs as it may."""
 
 
 class JobStateError(Exception):
@@ -58,6 +62,7 @@ class JobStore:
         job: JobMessage,
         depends_on: Sequence[str] = (),
         pinned: Mapping[str, str] | None = None,
+        most_open: int | None = None,
     ) -> JobMessage:
         """Record a job with its first event, PENDING, or find that it was recorded before.
 
@@ -69,11 +74,15 @@ class JobStore:
             Jobs that must succeed first.
         pinned
             Model reference as the caller wrote it -> ``NAME:VERSION`` that it meant then.
+        most_open
+            Jobs that the project may have at once; None for any number.
 
         Raises
         ------
         JobExistsError
             The id is taken by another request.
+        ProjectFullError
+            The project has so many already.
         """
         digest = rows.request_digest(job)
         with self._database.write() as connection:
@@ -86,6 +95,7 @@ class JobStore:
                         f"job {job.id} exists already, with another request; choose another id"
                     )
                 return JobMessage.FromString(known.message)
+            _check_open(connection, job.project, most_open)
             created = rows.born(job)
             connection.execute(
                 insert(tables.jobs), rows.new_row(created, digest, depends_on, pinned or {})
@@ -327,6 +337,16 @@ class JobStore:
     def _row(self, job_id: str) -> Row[Any]:
         with self._database.read() as connection:
             return _row(connection, job_id)
+
+
+def _check_open(connection: Connection, project: str, most: int | None) -> None:
+    columns = tables.jobs.c
+    query = select(func.count()).where(columns.project == project, columns.state.not_in(_ENDED))
+    if most is not None and connection.execute(query).scalar_one() >= most:
+        raise ProjectFullError(
+            f"project {project} has {most} jobs that have not ended, as many as it may; "
+            "send this one when one of them has"
+        )
 
 
 def _row(connection: Connection, job_id: str) -> Row[Any]:

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""An orchestrator's core over a store, with everything around it played: clock, services, backend, file of models.
+
+The core (plan, reconciler, attempts, follower, settlement, store) is the real one. Its threads are fibers, which pause
+before every transaction that writes and in every call of the world, and can be killed there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from google.protobuf.json_format import MessageToDict
+from servers import FAKES
+from sqlalchemy.exc import OperationalError
+
+from dl4mic.locations import Locations
+from dl4mic.manifest import read_service
+from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
+from dl4mic_orchestrator import attempt, follow, reconcile, steady
+from dl4mic_orchestrator.attempt import Attempts
+from dl4mic_orchestrator.backends.base import LaunchSpec, Probe, State, UnavailableError
+from dl4mic_orchestrator.briefing import Briefing
+from dl4mic_orchestrator.catalog import Catalog
+from dl4mic_orchestrator.dial import NotServingError
+from dl4mic_orchestrator.follow import Patience
+from dl4mic_orchestrator.plan import Limits
+from dl4mic_orchestrator.reconcile import Reconciler
+from dl4mic_orchestrator.records import Capacity
+from dl4mic_orchestrator.registry import Registry
+from dl4mic_orchestrator.settle import Settlement
+from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.store.database import Database
+
+from .fibers import Fiber, pause
+
+CATALOG = Catalog([read_service(FAKES / "blur")])
+CAPACITY = Capacity(cpus=2, memory_bytes=4 << 30)
+PATIENCE = Patience(heartbeat_seconds=180, cancel_seconds=45)
+
+
+@dataclass
+class Service:
+    """A running service, which outlives the orchestrator that launched it, and does as it likes."""
+
+    job_id: str
+    attempt: int
+    folder: Path
+    alive: bool = True
+    serving: bool = True
+    deaf: bool = False
+    assigned: bool = False
+    ended: bool = False
+    stream: str = "fine"
+    events: list[JobEvent] = field(default_factory=list)
+
+    def say(self, event: JobEvent, *, torn: bool = False) -> None:
+        """Write an event; a torn one is what a dying writer leaves."""
+        event.sequence = event.sequence or len(self.events) + 1
+        event.attempt = event.attempt or self.attempt
+        line = json.dumps(MessageToDict(event)) + "\n"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "events.jsonl").open("a") as file:
+            file.write(line[: len(line) // 2] if torn else line)
+        if not torn:
+            self.events.append(event)
+
+    def say_state(self, state: str, code: int = 0) -> None:
+        event = JobEvent()
+        event.state.state = Job.State.Value(state)
+        if code:
+            event.state.error.code = code
+            event.state.error.message = "as the script has it"
+        self.say(event)
+
+    def make_model(self) -> None:
+        model = self.folder / "artifacts" / "model"
+        model.mkdir(parents=True, exist_ok=True)
+        record = {"network": "blur", "parameters": {}, "weights": ["best"]}
+        (model / "model.json").write_text(json.dumps(record))
+
+    def end(self, state: str, code: int = 0) -> None:
+        if not self.ended:
+            self.ended = True
+            self.say_state(state, code)
+
+
+class PlayedTime:
+    """Stands for the module `time`: it moves when it is told to."""
+
+    def __init__(self) -> None:
+        self._start = time.time()
+        self.passed = 0.0
+
+    def time(self) -> float:
+        return self._start + self.passed
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def sleep(self, seconds: float) -> None:
+        self.passed += seconds
+        pause("sleep")
+
+
+class Wishes:
+    """Of warm instances there are none."""
+
+    def __init__(self) -> None:
+        self.wake = threading.Event()
+        self.busy = False
+
+    def wishes(self) -> list:
+        return []
+
+    def idle(self) -> list:
+        return []
+
+
+class Meter:
+    """Counts the ends of jobs."""
+
+    def __init__(self) -> None:
+        self.signs: set[str] = set()
+        self.ends: list[str] = []
+
+    def event(self, job_id: str, network: str, event: JobEvent) -> None:
+        self.signs.add(job_id)
+
+    def freed(self, instance: object, job: Job) -> None:
+        pass
+
+    def silent(self, job_id: str) -> None:
+        self.signs.discard(job_id)
+
+    def failed(self, network: str, error: JobError) -> None:
+        pass
+
+    def ended(self, job: Job) -> None:
+        self.ends.append(job.id)
+
+
+class Content:
+    """A store of models in plain folders; a copy can be cut short by the end of the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.fault = False
+
+    def put(self, tag: str, folder: Path) -> Path:
+        pause("put")
+        shutil.rmtree(self.folder / tag, ignore_errors=True)
+        (self.folder / tag).mkdir(parents=True)
+        pause("half put")
+        if self.fault:
+            self.fault = False
+            raise RuntimeError("the model store broke")
+        shutil.copytree(folder, self.folder / tag, dirs_exist_ok=True)
+        pause("put")
+        return self.folder / tag
+
+    def path(self, tag: str) -> Path:
+        return self.folder / tag
+
+    def delete(self, tag: str) -> None:
+        shutil.rmtree(self.folder / tag, ignore_errors=True)
+
+
+class World:
+    """All that there is, for one schedule after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store(folder / "store.sqlite")
+        self.raw = sqlite3.connect(folder / "store.sqlite", isolation_level=None)
+        self.raw.execute("PRAGMA synchronous = OFF")
+        self.clean()
+
+    def clean(self) -> None:
+        """Begin anew."""
+        for table in ("events", "jobs", "instances", "models", "model_versions", "job_labels"):
+            self.raw.execute(f"DELETE FROM {table}")
+        for name in ("jobs", "models"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            (self.folder / name).mkdir()
+        self.time = PlayedTime()
+        self.services: dict[str, Service] = {}
+        self.fibers: list[Fiber] = []
+        self.loop: Fiber | None = None
+        self.launched: list[str] = []
+        self.next_launch = self.next_check = self.next_prepare = ""
+        self.stop_faults = self.store_faults = 0
+        self.lost: set[str] = set()
+        self.meter = Meter()
+        self.content = Content(self.folder / "models")
+        self.boot()
+
+    def boot(self) -> None:
+        """Start an orchestrator over what is in the store."""
+        jobs = self.folder / "jobs"
+        registry = Registry(self.store.models, self.content)
+        locations = Locations(
+            {}, self.folder / "uploads", lambda job_id: jobs / job_id / "artifacts"
+        )
+        briefing = Briefing(self.store.jobs, registry, CATALOG, locations, jobs)
+        settlement = Settlement(self.store.jobs, registry, briefing, self.meter)
+        attempts = Attempts(
+            store=self.store, backend=self, catalog=CATALOG, briefing=briefing, data_check=Check(self), dialler=self,
+            settlement=settlement, patience=PATIENCE, start_seconds=60, meter=self.meter,
+        )  # fmt: skip
+        self.warm = Wishes()
+        self.reconciler = Reconciler(
+            self.store, self, CATALOG, attempts, settlement, self.warm, Limits(), self.spawn
+        )
+        self.warm.wake.set()
+
+    def kill(self) -> None:
+        """Kill the orchestrator: each of its threads ends where it stands."""
+        for fiber in [*self.fibers, *([self.loop] if self.loop else [])]:
+            fiber.kill()
+        self.fibers, self.loop = [], None
+
+    def spawn(self, name: str, work: Callable[[], object]) -> None:
+        self.fibers.append(Fiber(name, work))
+
+    def turn(self, pauses: int) -> None:
+        """Go on with the reconciler's pass, or begin one if somebody woke it."""
+        if self.loop is None:
+            self.warm.wake.clear()
+            self.loop = Fiber("loop", self._turn)
+        for _ in range(pauses):
+            self.loop.resume()
+            if self.loop.done:
+                self.loop = None
+                return
+
+    def _turn(self) -> None:
+        if self.reconciler.turn() <= 1.0:
+            self.warm.wake.set()
+
+    def run(self, which: int, pauses: int) -> None:
+        """Go on with one of the threads."""
+        if not self.fibers:
+            return
+        fiber = self.fibers[which % len(self.fibers)]
+        for _ in range(pauses):
+            fiber.resume()
+            if fiber.done:
+                self.fibers.remove(fiber)
+                return
+
+    # What a backend does.
+
+    def prepare(self, service: object, progress: Any) -> None:
+        progress.report("making the environment")
+        pause("prepare")
+        progress.check()
+        if self.next_prepare:
+            code, self.next_prepare = self.next_prepare, ""
+            raise UnavailableError(code, "as the script has it", "")
+
+    def launch(self, spec: LaunchSpec, save: Callable[[State], None]) -> State:
+        save({"id": spec.instance_id})
+        pause("launch")
+        how, self.next_launch = self.next_launch, ""
+        if how == "fails":
+            raise UnavailableError("ENVIRONMENT_UNAVAILABLE", "as the script has it", "")
+        job_id, _, number = spec.instance_id.rpartition("-")
+        folder = self.folder / "jobs" / job_id / number
+        service = Service(job_id, int(number), folder, serving=how != "mute", deaf=how == "deaf")
+        self.services[spec.instance_id] = service
+        self.launched.append(spec.instance_id)
+        pause("launched")
+        if how == "breaks":
+            raise OSError("as the script has it")
+        state = {"id": spec.instance_id, "pid": len(self.launched)}
+        save(state)
+        return state
+
+    def probe(self, states: Sequence[State]) -> list[Probe]:
+        return [
+            Probe(self._alive(state["id"]), state["id"], "here", state["id"] in self.lost)
+            for state in states
+        ]
+
+    def stop(self, state: State, grace_seconds: float) -> None:
+        pause("stop")
+        if self.stop_faults:
+            self.stop_faults -= 1
+            raise OSError("as the script has it")
+        service = self.services.get(state["id"])
+        if service is not None:
+            service.alive = False
+        pause("stopped")
+
+    def capacity(self) -> Capacity:
+        return CAPACITY
+
+    def _alive(self, instance_id: str) -> bool:
+        service = self.services.get(instance_id)
+        return service is not None and service.alive
+
+    # What an instance is reached by.
+
+    def await_serving(self, address: str, give_up: Callable[[], bool], seconds: float) -> None:
+        end = self.time.passed + seconds
+        while not (self._alive(address) and self.services[address].serving):
+            if give_up() or self.time.passed > end:
+                raise NotServingError("the service did not answer")
+            self.time.sleep(0.5)
+        pause("serving")
+
+    @contextmanager
+    def dial(self, address: str) -> Iterator[Called]:
+        yield Called(self, self.services[address])
+
+
+class Check:
+    """What the SDK's data check does."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def run(self, folder: Path, progress: Any) -> JobError | None:
+        progress.report("checking the images")
+        pause("check")
+        progress.check()
+        code, self._world.next_check = self._world.next_check, ""
+        return JobError(code=code, message="as the script has it") if code else None
+
+
+class Called:
+    """The calls of a played service."""
+
+    def __init__(self, world: World, service: Service) -> None:
+        self._world = world
+        self._service = service
+
+    def assign(self, request: object) -> None:
+        pause("assign")
+        if not self._service.assigned and self._service.alive:
+            self._service.assigned = True
+            self._service.say_state("PENDING")
+        pause("assigned")
+
+    def cancel(self, job_id: str) -> None:
+        pause("cancel")
+        if not self._service.deaf and self._service.alive:
+            self._service.end("CANCELLED", JobError.CANCELLED)
+
+    @contextmanager
+    def watch(self, job_id: str, after: int) -> Iterator[Iterator[list[JobEvent]]]:
+        yield self._batches(after)
+
+    def _batches(self, after: int) -> Iterator[list[JobEvent]]:
+        service = self._service
+        sent = 0
+        while service.alive and service.stream != "broken":
+            pause("watch")
+            batch = [event for event in service.events[sent:] if event.sequence > after]
+            if service.stream == "late" or not batch:
+                self._world.time.passed += 0.5
+                yield []
+                continue
+            sent = len(service.events)
+            if service.stream == "twice":
+                batch = batch + batch
+            if service.stream == "shuffled":
+                batch = batch[::-1]
+            if service.stream == "holes":
+                batch = batch[1:]
+            yield batch
+
+
+@contextmanager
+def played(world: World) -> Iterator[None]:
+    """Put the world's clock, and pauses before every transaction that writes, into the core."""
+    write = Database.write
+
+    @contextmanager
+    def paused_write(self: Database) -> Iterator[Any]:
+        pause("write")
+        if world.store_faults and threading.current_thread() is not threading.main_thread():
+            world.store_faults -= 1
+            raise OperationalError("write", {}, Exception("database or disk is full"))
+        with write(self) as connection:
+            yield connection
+
+    modules = (attempt, follow, reconcile, steady)
+    patches = [mock.patch.object(module, "time", world.time) for module in modules]
+    patches += [mock.patch.object(Database, "write", paused_write), mock.patch("os.fsync")]
+    for each in patches:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in reversed(patches):
+            each.stop()
