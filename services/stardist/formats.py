@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+from framework import Config2D, Config3D, StarDist2D, StarDist3D, quiet
 from normalisation import Normalisation
 from thresholds import FILE_NAME as THRESHOLDS_NAME
 from thresholds import Thresholds
@@ -22,6 +23,7 @@ from dl4mic_sdk.training import HISTORY_NAME, weights_path
 
 _NOTEBOOK_HISTORY = "Quality Control/training_evaluation.csv"
 _COLUMNS = {"loss": "loss", "val_loss": "val_loss", "learning rate": "learning_rate"}
+_KERAS_3 = ".weights.h5"
 _STRUCTURE = ("n_rays", "grid", "anisotropy", "backbone", "unet_", "resnet_", "net_conv_")
 
 _README = """\
@@ -71,7 +73,7 @@ def import_plain(
     config = check_configuration(read_untrusted(source / CONFIG_NAME), dimensions)
     for which, weights in _weights_of(source).items():
         check_weights(weights)
-        shutil.copyfile(weights, weights_path(model, which, ".h5"))
+        _take(weights, config, weights_path(model, which, ".h5"))
     write_model(config, _thresholds_of(source, ctx), model)
     _write_history(source / _NOTEBOOK_HISTORY, model)
     return {"parameters": parameters_of(config, parameters), "axes": [_axes_of(config)]}
@@ -148,6 +150,23 @@ def _weights_of(source: Path) -> Dict[str, Path]:
     if "best" not in chosen:
         chosen["best"] = chosen.pop("last", found[0])
     return chosen
+
+
+def _take(weights: Path, config: Mapping[str, Any], target: Path) -> None:
+    """Copy weights; those of Keras 3's own form are read by it and written in the form that all versions read."""
+    if not weights.name.endswith(_KERAS_3):
+        shutil.copyfile(weights, target)
+        return
+    kind, form = (StarDist2D, Config2D) if config["n_dim"] == 2 else (StarDist3D, Config3D)
+    try:
+        with quiet():
+            keras = kind(form(**config), basedir=None).keras_model
+            keras.load_weights(str(weights))
+            keras.save_weights(str(target))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{weights.name} does not fit {CONFIG_NAME} ({error})", "Copy the model anew."
+        ) from error
 
 
 def _no_weights(source: Path) -> ModelError:

@@ -18,6 +18,7 @@ from plain_models import (
     as_notebook,
     image_of,
     labels_of,
+    opened,
     untrained_2d,
     untrained_3d,
 )
@@ -131,6 +132,18 @@ def test_a_training_goes_on_from_a_model_without_a_loss_record(tmp_path: Path) -
     again = make_training(tmp_path / "t", "stardist2d", given=given, parent=reference(job)).run()
     config = json.loads((again.model / "config.json").read_text())
     assert (config["train_learning_rate"], config["n_rays"]) == (0.0003, 8)
+
+
+def test_weights_in_the_form_of_keras_3_are_taken(tmp_path: Path) -> None:
+    plain = untrained_2d(tmp_path / "plain")
+    model = opened(plain)
+    model.keras_model.save_weights(str(plain / "weights_best.weights.h5"))
+    (plain / "weights_best.h5").unlink()
+    job = imported(tmp_path / "in", "stardist2d", plain)
+    for theirs, ours in zip(
+        model.keras_model.get_weights(), opened(job.model).keras_model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_model_without_thresholds_is_warned_of(tmp_path: Path) -> None:
