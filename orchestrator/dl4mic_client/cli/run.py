@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dl4mic_client.cli import output, summary
-from dl4mic_client.cli.complete import network_names
+from dl4mic_client.cli.complete import model_names, network_names
 from dl4mic_client.cli.exit_codes import ExitCode, code_of
 from dl4mic_client.cli.follow import follow_all, showing_transfers
 from dl4mic_client.cli.options import Order, image_options, job_options
@@ -37,7 +37,13 @@ _FOLDERS = {"train": "training", "qc": "qc", "predict": "predictions"}
 @click.option("--predict", "images", metavar="DIR", help="Images to apply the model to.")
 @click.option("--model", default="", metavar="NAME", help="Name of the model; else the network's.")
 @click.option("--preset", default="", help="Named set of parameters of the network.")
-@click.option("--from", "parent", metavar="MODEL", help="Start from this model's weights.")
+@click.option(
+    "--from",
+    "parent",
+    metavar="MODEL",
+    shell_complete=model_names,
+    help="Start from this model's weights.",
+)
 @job_options
 @pass_session
 def run(

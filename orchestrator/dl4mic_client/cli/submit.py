@@ -37,7 +37,13 @@ _UNNAMED = "dry-run"
 @click.option("--class-name", multiple=True, help="Name of a class, in order; repeatable.")
 @click.option("--model", default="", metavar="NAME", help="Name of the model to make.")
 @click.option("--preset", default="", help="Named set of parameters of the network.")
-@click.option("--from", "parent", metavar="MODEL", help="Start from this model's weights.")
+@click.option(
+    "--from",
+    "parent",
+    metavar="MODEL",
+    shell_complete=model_names,
+    help="Start from this model's weights.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be trained, and what it takes.")
 @job_options
 @pass_session

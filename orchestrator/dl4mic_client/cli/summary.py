@@ -171,7 +171,7 @@ def _trained(session: Session, job: Job, out: Path | None) -> None:
 def _tried(session: Session, job: Job, out: Path | None) -> None:
     dry_run.describe(_content(job, _TRIAL))
     output.facts(_places(session, job, out, "report.pdf", "examples.png"))
-    click.echo("The same command without --dry-run trains it.")
+    click.echo("The same command without --dry-run (and with --model NAME) trains it.")
 
 
 def _scored(session: Session, job: Job, out: Path | None) -> None:

@@ -93,13 +93,11 @@ class Estimate:
     def facts(self) -> List[Fact]:
         """Say it for people."""
         trial, schedule = self.trial, self.trial.schedule
-        steps = "{} epochs of {} steps of {} patches"
         low, high = self.seconds / (1 + ERROR), self.seconds * (1 + ERROR)
         return [
-            (
-                "Length",
-                steps.format(schedule.epochs, schedule.steps_per_epoch, schedule.batch_size),
-            ),
+            ("Epochs", str(schedule.epochs)),
+            ("Steps of an epoch", str(schedule.steps_per_epoch)),
+            ("Patches of a step", str(schedule.batch_size)),
             ("Time", "{} ({} to {})".format(*map(duration, (self.seconds, low, high)))),
             ("One step", "{:.3g} s, over {} steps".format(trial.seconds_per_step, trial.steps)),
             ("One validation", "{:.3g} s".format(trial.validation_seconds)),
