@@ -227,7 +227,9 @@ def _take_over(path: Path, uploads: Path, header: PutDataRequest.Header) -> bool
     replaced and never changed, so that one file may have two names.
     """
     inside = path.relative_to(uploads).parts[1:]
-    known = (other.joinpath(*inside) for other in uploads.iterdir()) if inside else iter(())
+    if not inside or not uploads.is_dir():
+        return False
+    known = (other.joinpath(*inside) for other in uploads.iterdir())
     return any(_is(each, header) and _give(each, path) for each in known)
 
 

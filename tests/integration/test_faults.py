@@ -142,7 +142,7 @@ def test_a_silent_instance_is_replaced(server: Server) -> None:
         os.kill(process, signal.SIGSTOP)
     job = server.wait("still")
     assert (job.state, job.attempt) == (Job.SUCCEEDED, 2), job.error
-    (failure,) = failures(server.events("still"))
+    failure = failures(server.events("still"))[0]
     assert (failure.code, failure.message) == (
         JobError.UNRESPONSIVE,
         "no sign of life for 9 s",

@@ -193,6 +193,9 @@ def _receive_pixels(requests: Iterator[PredictImageRequest], expected: int) -> b
     for request in requests:
         if request.WhichOneof("part") == "header":
             raise _refused("header", "comes once, before the pixels")
+        if len(request.chunk) > CHUNK_BYTES:
+            words = "{} bytes; a chunk has at most {}"
+            raise _refused("chunk", words.format(len(request.chunk), CHUNK_BYTES))
         pixels += request.chunk
         if len(pixels) > expected:
             break
