@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dl4mic_client.job import Job
     from dl4mic_client.pixels import ImagePrediction
     from dl4mic_client.requests import JobOptions
+    from dl4mic_client.run import Run
 
 __all__ = [
     "Client",
@@ -41,6 +42,7 @@ __all__ = [
     "JobOptions",
     "NotFound",
     "Refused",
+    "Run",
     "ServerFault",
     "TransferFault",
     "Unreachable",
@@ -53,6 +55,7 @@ _MODULES = {
     "job": ("Job",),
     "pixels": ("ImagePrediction",),
     "requests": ("JobOptions",),
+    "run": ("Run",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -147,6 +147,8 @@ def program() -> None:
       dl4mic qc nuclei --source TEST_IMAGES --target TEST_MASKS
       dl4mic predict nuclei --source IMAGES --out RESULTS
 
+    To try a network on its example data: dl4mic example NETWORK DIR
+
     Without a server being named, commands use your own embedded one, which starts when it is
     needed and ends a minute after its last job.
     """  # noqa: D301  # click reads the real character: keep these lines as they are

@@ -182,4 +182,4 @@ def _as_plain(facts: TrainingFacts) -> Dict[str, Any]:
 
 
 def _gigabytes(count: Optional[int]) -> str:
-    return "" if count is None else "{:.2f} GB at the most so far".format(count / 1e9)
+    return "" if count is None else "{:.2f} GB while it was tried".format(count / 1e9)

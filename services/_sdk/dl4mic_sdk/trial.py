@@ -10,7 +10,7 @@ from typing import Optional, Tuple
 from dl4mic_sdk.learner import Schedule
 
 WARM_UP_STEPS = 8
-"""More than are made ahead by four threads need not be waited for; frameworks compile in the first one."""
+"""As many as four threads make ahead, so that no batch of a timed step lay ready; frameworks compile in the first."""
 
 ERROR = 0.4
 """Share by which a real run may be shorter or longer: the largest that was measured, 0.35, was on a machine busy with
