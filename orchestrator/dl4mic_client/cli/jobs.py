@@ -150,8 +150,11 @@ def download(session: Session, job_id: str, out: str, only: str) -> None:
 @pass_session
 def delete(session: Session, job_id: str) -> None:
     """Delete an ended job and its results; models that it published stay."""
-    freed = session.client.job(job_id).delete()
+    found = session.client.job(job_id)
+    freed = found.delete()
     if session.as_json:
-        output.document({"freed_bytes": freed})
-    else:
-        click.echo(f"Job {job_id} is deleted, {words.size(freed)} freed")
+        output.document({"freed_bytes": freed, "model": found.record.model})
+        return
+    click.echo(f"Job {job_id} is deleted, {words.size(freed)} freed")
+    if found.record.model and not found.record.model.startswith("job:"):
+        click.echo(f"Its model {found.record.model} stays.")
