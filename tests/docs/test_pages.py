@@ -110,6 +110,9 @@ def test_the_page_for_administrators(copy_of_tree: Path, tmp_path: Path) -> None
     assert "lab:images/spots0.tif" in said
     assert "spots:1" in said
     assert "dl4mic_jobs" in said
+    assert "nothing that nobody needs" in said
+    assert "models: 1 (1 copied" in said
+    assert (copy_of_tree / "restored" / "store.sqlite").exists()
 
 
 @pytest.mark.timeout(900)
