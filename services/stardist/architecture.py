@@ -153,7 +153,11 @@ def _times(shape: Sequence[int]) -> str:
 
 
 def configuration(
-    parameters: Mapping[str, Any], shape: Geometry, patch: Sequence[int], learning_rate: float
+    parameters: Mapping[str, Any],
+    shape: Geometry,
+    patch: Sequence[int],
+    learning_rate: float,
+    channels: int = 1,
 ) -> Any:
     """Make the library's configuration of a new model.
 
@@ -165,10 +169,12 @@ def configuration(
         As chosen by `geometry` and `patch_shape`.
     learning_rate
         Of the first step.
+    channels
+        Of the images.
     """
     backbone = parameters.get("backbone", "unet")
     options = {key: _plain(parameters[key]) for key in _structure(parameters) if backbone in key}
-    options.update(training_options(parameters, patch, learning_rate))
+    options.update(training_options(parameters, patch, learning_rate), n_channel_in=channels)
     if len(patch) == 2:
         return Config2D(n_rays=parameters["n_rays"], grid=shape.grid, **options)
     return Config3D(

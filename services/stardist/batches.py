@@ -53,9 +53,12 @@ class Batches:
         return self._targets.batch([each.source for each in patches], [*map(self._labels, patches)])
 
     def examples(self, count: int) -> List[Tuple[np.ndarray, np.ndarray]]:
-        """Return the first patches and their labels, as the network is shown them."""
+        """Return the first patches (of several channels the first) and their labels, as the network is shown them."""
         patches = [self._sampler.patch(number) for number in range(count)]
-        return [(each.source, self._labels(each)) for each in patches]
+        return [
+            (each.source[..., 0] if "C" in each.axes else each.source, self._labels(each))
+            for each in patches
+        ]
 
     def _labels(self, patch: Patch) -> np.ndarray:
         labels = np.ascontiguousarray(patch.target, np.int32)
@@ -125,9 +128,9 @@ def validation_batches(
 def _measure(parameters: Mapping[str, Any]) -> Any:
     normalisation = Normalisation.of(parameters)
 
-    def offset_and_scale(image: Image) -> Tuple[float, float]:
-        low, high = normalisation.limits(image.pixels)
-        return low, float(np.float32(high) - np.float32(low) + TINY)
+    def offset_and_scale(image: Image) -> Tuple[Any, Any]:
+        low, high = normalisation.limits_by_channel(image)
+        return low, np.float32(high) - np.float32(low) + TINY
 
     return offset_and_scale
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
@@ -14,8 +15,9 @@ from bioimage_import import import_package
 from fiji import write_bundle
 from formats import export_plain, import_plain
 from framework import StarDist2D, StarDist3D, device_kernel, quiet, seed_everything
+from large import predict_large
 from learner import StarDistLearner
-from normalisation import Normalisation
+from normalisation import Normalisation, channels_last
 from objects import Objects, measure
 from rois import roi_zip
 from segmentation import Segmenter, compile_prediction, open_model
@@ -24,7 +26,8 @@ from untrusted import check_folder
 
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
-from dl4mic_sdk.images import Image
+from dl4mic_sdk.errors import ModelError
+from dl4mic_sdk.images import Image, ImageOnDisk
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.prediction import Prediction
@@ -73,16 +76,17 @@ class StarDist(Network):
 
     def predict_image(self, image: Image) -> Prediction:
         """Find the objects of an image: a label image, a table of them, and ImageJ regions of interest."""
-        objects = self._segmenter.segment(image.pixels)
+        objects = self._segmenter.segment(image)
         tables = {}
         if self.parameters.get("object_table"):
-            tables["objects"] = measure(objects, image.pixels, image.pixel_size)
-        return Prediction(
-            images={"labels": image.with_pixels(objects.labels)},
-            labels=True,
-            tables=tables,
-            files=self._files(objects),
-        )
+            pixels = channels_last(image.pixels, image.axes)
+            tables["objects"] = measure(objects, pixels, image.pixel_size)
+        labels = replace(image, pixels=objects.labels, axes=image.axes.replace("C", ""))
+        return Prediction({"labels": labels}, True, tables, self._files(objects, image))
+
+    def predict_large(self, image: ImageOnDisk, scratch: Path) -> Optional[Prediction]:
+        """Find the objects of a 2D image tile by tile, in memory that does not grow with it."""
+        return predict_large(self._segmenter, self.parameters, image, scratch)
 
     def import_model(
         self, source: Path, format: str, model: Path, ctx: Context
@@ -106,11 +110,12 @@ class StarDist(Network):
         """Run a convolution in TensorFlow."""
         return device_kernel(asked)
 
-    def _files(self, objects: Objects) -> Mapping[str, bytes]:
+    def _files(self, objects: Objects, image: Image) -> Mapping[str, bytes]:
         if objects.outlines is None or not self.parameters.get("rois"):
             return {}
         present = objects.present
-        return {"_rois.zip": roi_zip(objects.outlines[present - 1], present)}
+        names = present + image.labels_before
+        return {"_rois.zip": roi_zip(objects.outlines[present - 1], names, image.position)}
 
     def _configuration(self, task: TrainTask, ctx: Context) -> Any:
         smallest = _smallest(task.train, self.dimensions)
@@ -119,9 +124,11 @@ class StarDist(Network):
             shape = architecture.geometry(task.parameters, extents)
             patch = architecture.patch_shape(task.parameters, shape.divisor, smallest)
             rate = _learning_rate(task)
-            return architecture.configuration(task.parameters, shape, patch, rate)
+            channels = _channels(task, ctx)
+            return architecture.configuration(task.parameters, shape, patch, rate, channels)
         check_folder(task.parent, self.dimensions)
         config = architecture.inherited(task.parent, self.dimensions)
+        _refuse_other_channels(task, config.n_channel_in)
         overruled = architecture.differences(config, task.parameters)
         if overruled:
             ctx.warning(
@@ -200,6 +207,30 @@ class StarDist3DNetwork(StarDist):
     """Objects as star-convex polyhedra (Weigert et al. 2020, doi:10.1109/WACV45572.2020.9093435)."""
 
     dimensions = 3
+
+
+def _channels(task: TrainTask, ctx: Context) -> int:
+    channels = _channels_of(task.train)
+    if channels > 1:
+        ctx.warning(
+            "CHANNELS",
+            f"the model learns from all {channels} channels of the images, and will need images with as many; "
+            "channel=0 and so on would choose one",
+        )
+    return channels
+
+
+def _channels_of(items: Sequence[Item]) -> int:
+    first = items[0]
+    return dict(zip(first.axes, first.shape)).get("C", 1)
+
+
+def _refuse_other_channels(task: TrainTask, takes: int) -> None:
+    has = _channels_of(task.train)
+    if task.parent is not None and has != takes:
+        hint = f"Choose one with channel=0 to channel={has - 1}." if takes == 1 else ""
+        text = f"the images have {has} channels, but model {task.parent.name} takes {takes}"
+        raise ModelError(text, hint or "Start from a model of such images, or from none.")
 
 
 def _smallest(items: Sequence[Item], dimensions: int) -> Tuple[int, ...]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -25,11 +25,17 @@ class Objects:
         Of label 1, 2, 3 and so on.
     outlines : ndarray of float32, shape (objects, 2, rays), or None
         Row and column of each corner, in pixels; of 2D objects only.
+    origin
+        Where `labels` begin in the image that they are a part of; empty: at its first pixel.
+    before
+        Objects of the parts before: label 1 is number ``before + 1`` of the image.
     """
 
     labels: np.ndarray
     probability: np.ndarray
     outlines: Optional[np.ndarray] = None
+    origin: Tuple[int, ...] = ()
+    before: int = 0
 
     @property
     def present(self) -> np.ndarray:
@@ -47,7 +53,7 @@ def measure(objects: Objects, pixels: np.ndarray, pixel_size: Mapping[str, float
     objects
         The objects of an image.
     pixels
-        The image as it was read, not normalised; same shape as the labels.
+        The image as it was read, not normalised; same shape as the labels, or channels behind it.
     pixel_size
         Axis letter -> µm; columns in µm are left out unless every axis is known.
 
@@ -60,10 +66,10 @@ def measure(objects: Objects, pixels: np.ndarray, pixel_size: Mapping[str, float
     """
     axes = "ZYX"[-objects.labels.ndim :]
     present = objects.present
-    columns: Dict[str, np.ndarray] = {"label": present}
+    columns: Dict[str, np.ndarray] = {"label": present + objects.before}
     if present.size:
         moments = _Moments.of(objects.labels, present)
-        columns.update(_positions(moments, axes))
+        columns.update(_positions(moments, axes, objects.origin or (0,) * len(axes)))
         columns.update(_intensities(objects.labels, pixels, present))
         columns.update(_ellipse(moments))
         if objects.outlines is not None:
@@ -90,13 +96,26 @@ class _Moments:
         return cls(count, centre, np.moveaxis(covariance, -1, 0))
 
 
-def _positions(moments: _Moments, axes: str) -> Dict[str, np.ndarray]:
-    columns = {f"centroid_{a.lower()}_px": moments.centre[:, i] for i, a in enumerate(axes)}
+def _positions(moments: _Moments, axes: str, origin: Sequence[int]) -> Dict[str, np.ndarray]:
+    centre = moments.centre + np.array(origin)
+    columns = {f"centroid_{a.lower()}_px": centre[:, i] for i, a in enumerate(axes)}
     columns[f"{_SIZE[len(axes)][0]}_px"] = moments.count
     return columns
 
 
 def _intensities(
+    labels: np.ndarray, pixels: np.ndarray, present: np.ndarray
+) -> Dict[str, np.ndarray]:
+    if pixels.ndim == labels.ndim:
+        return _of_channel(labels, pixels, present)
+    return {
+        f"{name}_c{channel}": column
+        for channel in range(pixels.shape[-1])
+        for name, column in _of_channel(labels, pixels[..., channel], present).items()
+    }
+
+
+def _of_channel(
     labels: np.ndarray, pixels: np.ndarray, present: np.ndarray
 ) -> Dict[str, np.ndarray]:
     at = labels > 0

@@ -4,19 +4,28 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from framework import StarDist2D, StarDist3D, quiet, tf
-from normalisation import Normalisation
+from normalisation import Normalisation, channels_last, scale
 from objects import Objects
+from tiled import Read, Shelf, TiledSegmentation, Tiling, Window
+from zoom import Zoom
 
-from dl4mic_sdk.errors import ModelError
+from dl4mic_sdk.errors import ModelError, SdkError
+from dl4mic_sdk.free_memory import free_memory
+from dl4mic_sdk.images import Image, ImageOnDisk
 from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.training import weights_path
 
 _MOST_BYTES = 2 << 30
 """Memory for the network's intermediate results from which on an image is cut into tiles."""
+
+_LEAST_BYTES = 256 << 20
+_SHARE = 0.5
+"""Of the memory that is free, for these results."""
 
 _LIVE_LAYERS = 6
 """How many layers of the base width are in memory at once; measured peaks were 0.5 to 0.8 of the estimate."""
@@ -76,7 +85,7 @@ class Segmenter:
     model
         Of the library, its prediction compiled.
     parameters
-        Of the job: thresholds (None: the model's own), ``tile``, ``scale``.
+        Of the job: thresholds (None: the model's own), ``tile``, ``tile_overlap``, ``scale``.
     normalisation
         As the model was trained with.
     """
@@ -86,19 +95,38 @@ class Segmenter:
     ) -> None:
         self._model = model
         self._normalisation = normalisation
-        self._thresholds = {
+        thresholds = {
             "prob_thresh": parameters.get("prob_threshold"),
             "nms_thresh": parameters.get("nms_threshold"),
         }
+        self._thresholds = {
+            "prob_thresh": thresholds["prob_thresh"] or model.thresholds.prob,
+            "nms_thresh": thresholds["nms_thresh"] or model.thresholds.nms,
+        }
         self._tile = parameters.get("tile")
+        self._overlap = parameters.get("tile_overlap")
         self._scale = float(parameters.get("scale") or 1.0)
 
-    def segment(self, pixels: np.ndarray) -> Objects:
-        """Find the objects of an image of shape (y, x) or (z, y, x)."""
+    def segment(self, image: Image) -> Objects:
+        """Find the objects of an image or stack, perhaps with channels.
+
+        Raises
+        ------
+        SdkError
+            It has not as many channels as the model takes.
+        """
+        self._refuse_channels(image.axes, image.pixels.shape)
+        pixels = self._normalisation.normalised(image)
+        counts = self._counts(pixels.shape[: self._model.config.n_dim])
+        if len(counts) == 2 and max(counts) > 1:
+            labels = np.zeros(pixels.shape[:2], np.int32)
+            return _joined(
+                self._tiled(pixels.shape[:2], pixels.__getitem__, labels, Shelf()), labels
+            )
         with quiet():
             labels, details = self._model.predict_instances(
-                self._normalisation.apply(pixels),
-                n_tiles=tiles_of(self._model, self._scaled(pixels.shape), self._tile),
+                pixels,
+                n_tiles=counts + (1,) * (pixels.ndim - len(counts)),
                 scale=None if self._scale == 1 else self._scale,
                 show_tile_progress=False,
                 **self._thresholds,
@@ -107,8 +135,73 @@ class Segmenter:
             return Objects(labels, details["prob"], details["coord"])
         return Objects(labels, _by_label(labels, details["points"], details["prob"]))
 
-    def _scaled(self, shape: Sequence[int]) -> Tuple[int, ...]:
-        return tuple(round(size * self._scale) for size in shape)
+    def segment_large(
+        self, image: ImageOnDisk, labels: Any, folder: Path
+    ) -> Optional[TiledSegmentation]:
+        """Find the objects of a 2D image that stays on disk, and draw them.
+
+        Parameters
+        ----------
+        image
+            Read tile by tile, after its percentiles.
+        labels
+            As of `TiledSegmentation`.
+        folder
+            Existing folder for what one tile has to tell another.
+
+        Returns
+        -------
+        TiledSegmentation or None
+            The objects; None: the image is small enough for one tile, or 3D.
+
+        Raises
+        ------
+        SdkError
+            As of `segment`.
+        """
+        self._refuse_channels(image.axes, image.shape)
+        shape = tuple(n for axis, n in zip(image.axes, image.shape) if axis != "C")
+        if len(shape) != 2 or max(self._counts(shape)) == 1:
+            return None
+        limits = self._normalisation.limits_on_disk(image)
+
+        def read(window: Window) -> np.ndarray:
+            pixels = image.read(dict(zip("YX", window)))
+            return scale(channels_last(pixels, image.axes), limits)
+
+        return self._tiled(shape, read, labels, Shelf(folder))
+
+    def _tiled(
+        self, shape: Tuple[int, ...], read: Read, labels: Any, shelf: Shelf
+    ) -> TiledSegmentation:
+        seen = Zoom(shape, self._scale)
+        counts = tiles_of(self._model, seen.shape, self._tile)
+        tiling = Tiling.of(self._model, seen.shape, counts, self._overlap)
+        rescale = (1 / self._scale, 1 / self._scale)
+        find = TiledSegmentation(
+            self._model, tiling, seen.reading(read), self._thresholds, rescale, labels, shelf
+        )
+        find.run()
+        return find
+
+    def _counts(self, shape: Sequence[int]) -> Tuple[int, ...]:
+        return tiles_of(self._model, Zoom(shape, self._scale).shape, self._tile)
+
+    def _refuse_channels(self, axes: str, shape: Sequence[int]) -> None:
+        has, takes = dict(zip(axes, shape)).get("C", 1), self._model.config.n_channel_in
+        if has != takes:
+            said = f"has {has} channel{'s' if has > 1 else ''}, but the model takes {takes}"
+            choice = f": choose one with channel=0 to channel={has - 1}" if takes == 1 else ""
+            raise SdkError(said + choice)
+
+
+def _joined(found: TiledSegmentation, labels: np.ndarray) -> Objects:
+    """Put the objects of all tiles together."""
+    parts = list(found.parts())
+    rays = found.rays
+    outlines = [each.outlines for each in parts] or [np.zeros((0, 2, rays), np.float32)]
+    probability = [each.probability for each in parts] or [np.zeros(0, np.float32)]
+    return Objects(labels, np.concatenate(probability), np.concatenate(outlines))
 
 
 def _by_label(labels: np.ndarray, points: np.ndarray, probability: np.ndarray) -> np.ndarray:
@@ -122,7 +215,9 @@ def _by_label(labels: np.ndarray, points: np.ndarray, probability: np.ndarray) -
 def tiles_of(
     model: Any, shape: Sequence[int], tile: Optional[Sequence[int]] = None
 ) -> Tuple[int, ...]:
-    """Return how many tiles to cut an image into along each axis: as few as memory allows.
+    """Return how many tiles to cut an image into along each axis: one as long as memory allows.
+
+    What does not fit is cut into tiles of half of that, as other things are in memory beside a tile.
 
     Parameters
     ----------
@@ -136,7 +231,11 @@ def tiles_of(
     if tile is not None:
         return tuple(max(1, math.ceil(size / limit)) for size, limit in zip(shape, tile))
     tiles = [1] * len(shape)
-    while _bytes_of(model.config, [size / n for size, n in zip(shape, tiles)]) > _MOST_BYTES:
+    free = free_memory()
+    room = _MOST_BYTES if free is None else min(_MOST_BYTES, max(_LEAST_BYTES, free * _SHARE))
+    if _bytes_of(model.config, shape) <= room:
+        return tuple(tiles)
+    while _bytes_of(model.config, [size / n for size, n in zip(shape, tiles)]) > room / 2:
         longest = int(np.argmax([size / n for size, n in zip(shape, tiles)]))
         tiles[longest] += 1
     return tuple(tiles)

@@ -17,7 +17,7 @@ class Batch(NamedTuple):
 
     Attributes
     ----------
-    images : ndarray of float32, shape (batch, [z,] y, x, 1)
+    images : ndarray of float32, shape (batch, [z,] y, x, channels)
         Normalised patches.
     probability : ndarray of float32, shape (batch, [z,] y, x, 1), on the grid
         Distance to the background, 1 at the middle of each object.
@@ -65,7 +65,7 @@ class Targets:
 
     def batch(self, images: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Batch:
         """Make a batch of normalised patches and their label images, all of one shape."""
-        patch = images[0].shape
+        patch = labels[0].shape
         size = len(images)
         data = self._kind(
             images, labels, batch_size=size, patch_size=patch, length=1, **self._options

@@ -103,7 +103,7 @@ def choose_thresholds(
         ctx.raise_if_stopping()
         ctx.progress(number, len(items), "images", "choosing thresholds")
         truths.append(fill_label_holes(item.read_target().pixels.astype(np.int32)))
-        proposals.append(_propose(model, normalisation.apply(item.read_source().pixels)))
+        proposals.append(_propose(model, normalisation.normalised(item.read_source())))
     if not any(each[0].size for each in proposals):
         ctx.warning("NO_OBJECTS_PROPOSED", "no object was found in the validation images")
         return Thresholds()
@@ -116,7 +116,9 @@ def _enough(truths: Sequence[np.ndarray], proposals: Sequence[_Proposals]) -> bo
 
 
 def _propose(model: Any, pixels: np.ndarray) -> _Proposals:
-    probability, distances = model.predict(pixels, n_tiles=tiles_of(model, pixels.shape))
+    spatial = pixels.shape[: model.config.n_dim]
+    tiles = tiles_of(model, spatial) + (1,) * (pixels.ndim - len(spatial))
+    probability, distances = model.predict(pixels, n_tiles=tiles)
     likely = _ind_prob_thresh(probability, probability.max() / 2)
     points = np.stack(np.nonzero(likely), axis=1) * np.array(model.config.grid)
     return probability[likely], (distances[likely], points)

@@ -189,15 +189,27 @@ def unnumbered(parts: Mapping[str, int], mask_count: int) -> Dict[str, Fault]:
     return {path: Fault(text.format(count), _NUMBER_THEM) for path, count in suspects.items()}
 
 
-def odd_axes(infos: Sequence[ImageInfo]) -> Iterator[Tuple[str, Fault]]:
-    """Yield the images whose axes are not those of most."""
+def odd_axes(infos: Sequence[ImageInfo], channel: Optional[int]) -> Iterator[Tuple[str, Fault]]:
+    """Yield the images whose axes, or whose number of channels where all are used, are not those of most."""
     if not infos:
         return
-    most = Counter(each.axes for each in infos).most_common(1)[0][0]
-    for each in infos:
-        if each.axes != most:
-            text = "has the axes {}, most images have {}".format(each.axes, most)
-            yield str(each.path), Fault(text, "Put images of one kind only into a folder.")
+    kinds = [(each.axes, None if channel is not None else _channels(each)) for each in infos]
+    axes, channels = Counter(kinds).most_common(1)[0][0]
+    for each, kind in zip(infos, kinds):
+        hint = "Put images of one kind only into a folder."
+        if kind[0] != axes:
+            text = "has the axes {}, most images have {}".format(each.axes, axes)
+            yield str(each.path), Fault(text, hint)
+        elif kind[1] != channels:
+            text = "has {} channels, most images have {}".format(kind[1], channels)
+            yield (
+                str(each.path),
+                Fault(text, hint + " Or choose a channel that all have: channel=0."),
+            )
+
+
+def _channels(info: ImageInfo) -> int:
+    return dict(zip(info.axes, info.shape)).get("C", 1)
 
 
 def warnings_of(summary: DataSummary) -> Iterator[Tuple[str, str]]:

@@ -134,7 +134,7 @@ class DatasetReader:
 
     def check_together(self) -> None:
         """Look for what shows only when all files are known."""
-        for path, fault in data_rules.odd_axes(self._infos):
+        for path, fault in data_rules.odd_axes(self._infos, self._need.channel):
             self.faults.add(path, fault)
         masks = [each for each in self._files if each.foreground is not None]
         filled = [each for each in masks if each.foreground]

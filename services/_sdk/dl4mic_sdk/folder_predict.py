@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -47,6 +48,9 @@ LARGE_PIXELS = 1 << 21
 """Of a larger image a network may read one part after the other (`Network.predict_large`)."""
 
 _MOST_WARNINGS = 100
+_MOST_REPORTS, _REPORT_SECONDS = 1000, 5.0
+"""Progress is told so often at most, and again when this time has passed."""
+
 _LONGEST_NAME = 255 - len("..partial")
 """Bytes; file systems take 255, and a file has a longer name while it is written."""
 
@@ -131,6 +135,7 @@ class _Run:
         self._finished = finished
         self._done = done
         self._total = total
+        self._reported = (-float("inf"), 0.0)
         self._files: List[Tuple[str, str]] = []
         self._written: Set[str] = set()
         self._defect: Optional[BaseException] = None
@@ -235,8 +240,14 @@ class _Run:
         self._report()
 
     def _report(self) -> None:
+        """Tell of the progress, of thousands of quick images not of each one."""
         failed = len(self.failed)
-        self._ctx.progress(self._done + failed, self._total, "images", "predicting", failed=failed)
+        done, now = self._done + failed, time.monotonic()
+        few = done - self._reported[0] < self._total / _MOST_REPORTS
+        if few and done < self._total and now - self._reported[1] < _REPORT_SECONDS:
+            return
+        self._reported = done, now
+        self._ctx.progress(done, self._total, "images", "predicting", failed=failed)
 
 
 def _stays_on_disk(network: Network, item: Item) -> bool:

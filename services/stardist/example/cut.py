@@ -2,7 +2,7 @@
 """Cuts the example images out of two that the stardist wheel carries, and of a series that laptrack carries.
 
 2D: 336 columns of one image to learn from (the validation region is taken from them), a strip of 32 that nothing uses,
-144 columns to test on. The images to segment are frames of the series.
+144 columns to test on. The images to segment are frames of the series, and its first three together.
 3D: quarters of one stack with strips of 5 voxels between them, three to learn from and one to test on. That is enough
 to see whether everything works, not to judge a network.
 """
@@ -29,8 +29,10 @@ def main(frames: str) -> None:
     image, labels = test_image_nuclei_2d(return_mask=True)
     save_pair(HERE_2D / "train", "nuclei", image[TRAIN_2D], labels[TRAIN_2D])
     save_pair(HERE_2D / "test", "nuclei", image[TEST_2D], labels[TEST_2D])
+    series = tifffile.imread(frames)
     for number in (0, 5):
-        save(HERE_2D / "predict" / f"epidermis_{number}.tif", tifffile.imread(frames)[number], "YX")
+        save(HERE_2D / "predict" / f"epidermis_{number}.tif", series[number], "YX")
+    save(HERE_2D / "series" / "epidermis.tif", series[:3], "TYX")
     image, labels = test_image_nuclei_3d(return_mask=True)
     for name, part in TRAIN_3D.items():
         save_pair(HERE_3D / "train", f"nuclei_{name}", image[part], labels[part])
