@@ -153,6 +153,20 @@ def with_weights_elsewhere(folder: Path) -> Path:
     return folder
 
 
+def with_a_strange_record(folder: Path) -> Path:
+    record = {"network": "blur", "weights": ["best"], "parameters": {"sigma": 1 << 80}}
+    (folder / "model.json").write_text(json.dumps(record))
+    (folder / "weights_best.json").write_text(json.dumps(PLAIN))
+    return folder
+
+
+def with_broken_weights(folder: Path) -> Path:
+    record = {"network": "blur", "weights": ["best"], "parameters": {}}
+    (folder / "model.json").write_text(json.dumps(record))
+    (folder / "weights_best.json").write_text("{")
+    return folder
+
+
 def unknown(folder: Path) -> Path:
     (folder / "weights.pth").write_text("x")
     return folder
@@ -176,7 +190,9 @@ def no_archive(folder: Path) -> Path:
         (unfinished, "has not been finished"),
         (without_weights, "'best' are missing"),
         (of_another_network, "was trained by other, not by blur"),
-        (with_weights_elsewhere, "names weights 'best/../../secret'"),
+        (with_weights_elsewhere, "in its model.json, weights cannot be as they are"),
+        (with_a_strange_record, "in its model.json, parameters"),
+        (with_broken_weights, "cannot be loaded"),
         (unknown, "of no format that blur imports (dl4mic, plain)"),
         (leading_out, "leads out of its folder"),
         (no_archive, "no sound ZIP archive"),

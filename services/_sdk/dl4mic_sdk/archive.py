@@ -8,6 +8,7 @@ import shutil
 import stat
 import zipfile
 import zlib
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Iterable, Iterator, List, Tuple
 
@@ -61,21 +62,24 @@ def unpack(archive: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, sink)
 
 
-class _blaming:
-    """Turns what a damaged archive raises into the error of a model."""
+@contextmanager
+def _blaming(archive: Path) -> Iterator[None]:
+    """Turn what a damaged archive raises into the error of a model."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _unsound(archive, error) from error
+    except _BROKEN as error:
+        raise _unsound(archive, error) from error
 
-    def __init__(self, archive: Path) -> None:
-        self._archive = archive
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if isinstance(error, _BROKEN) or (isinstance(error, OSError) and not full):
-            text = "{}: this is no sound ZIP archive ({})"
-            hint = "Name the model's folder, or a ZIP archive of it; if it is one, copy it anew."
-            raise ModelError(text.format(self._archive.name, error), hint) from error
+def _unsound(archive: Path, error: Exception) -> ModelError:
+    return ModelError(
+        "{}: this is no sound ZIP archive ({})".format(archive.name, error),
+        "Name the model's folder, or a ZIP archive of it; if it is one, copy it anew.",
+    )
 
 
 def _checked(entries: List[zipfile.ZipInfo], archive: Path) -> List[zipfile.ZipInfo]:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from dl4mic_sdk.device import Device
+from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.events import now
 from dl4mic_sdk.job_folder import write_json
 from dl4mic_sdk.task import MODEL_RECORD, ModelFolder
@@ -16,6 +18,21 @@ from dl4mic_sdk.versions import installed_versions
 
 FORMAT = 1
 """Version of the record's own form."""
+
+_WEIGHTS = re.compile(r"(best|last|[0-9]{1,9})$")
+_KINDS: Mapping[str, Tuple[type, ...]] = {
+    "parameters": (dict,),
+    "data": (dict,),
+    "split": (dict,),
+    "versions": (dict,),
+    "device": (dict,),
+    "given": (list,),
+    "citations": (list,),
+    "weights": (list,),
+    "licence": (str,),
+    "parent": (dict, type(None)),
+}
+"""What readers of a record rely on, where it is there."""
 
 
 def begin(
@@ -153,6 +170,49 @@ def _versions(packages: List[str]) -> Dict[str, str]:
     versions["python"] = platform.python_version()
     versions["platform"] = "{} {}".format(sys.platform, platform.machine())
     return versions
+
+
+def weights_of(model: ModelFolder) -> List[str]:
+    """Return the names of a model's weights, after a look at a record that nobody here has written.
+
+    Raises
+    ------
+    ModelError
+        The record is not of the form that its readers rely on.
+    """
+    record = model.record
+    wrong = [
+        name
+        for name, kinds in _KINDS.items()
+        if not isinstance(record.get(name, kinds[0]()), kinds)
+    ]
+    if not wrong and not all(map(_is_plain, record.get("parameters", {}).values())):
+        wrong = ["parameters"]
+    if not wrong and not all(map(_is_file_fact, record.get("data", {}).get("files", ()))):
+        wrong = ["data"]
+    names = list(dict.fromkeys(map(str, () if wrong else record.get("weights", ()))))
+    if not names or not all(map(_WEIGHTS.match, names)):
+        wrong = [*wrong, "weights"]
+    if wrong:
+        text = "model {}: in its {}, {} cannot be as they are"
+        raise ModelError(
+            text.format(model.name, MODEL_RECORD, " and ".join(wrong)),
+            "Import a model whose training was finished, and whose record is as the training left it.",
+        )
+    return names
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_plain(each) and not isinstance(each, list) for each in value)
+    small = not isinstance(value, int) or abs(value) < 1 << 63
+    return value is None or (isinstance(value, (bool, int, float, str)) and small)
+
+
+def _is_file_fact(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name), str) for name in ("path", "role", "sha256")
+    )
 
 
 def kept_weights(model: Path) -> List[str]:

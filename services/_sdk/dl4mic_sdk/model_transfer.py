@@ -23,9 +23,6 @@ OF_THE_REGISTRY = "model.yaml"
 """What the registry adds to a model folder; no part of the model."""
 
 
-_WEIGHTS = re.compile(r"(best|last|[0-9]{1,9})$")
-
-
 def import_model(
     request: Mapping[str, Any], data: DataSummary, network: Network, ctx: Context
 ) -> None:
@@ -91,16 +88,8 @@ def _copy(folder: Path, model: Path) -> None:
 
 def _prove(request: Mapping[str, Any], path: Path, network: Network, ctx: Context) -> None:
     name = request["model_name"]
-    kept = ModelFolder.open(name, path, "", request["network"]).record.get("weights")
-    if not isinstance(kept, list) or not kept:
-        message = "model {}: its record names no weights".format(name)
-        raise ModelError(message, "Import a model whose training was finished.")
-    for number, weights in enumerate(map(str, kept)):
-        if not _WEIGHTS.match(weights):
-            message = "model {}: its record names weights {!r}".format(name, weights)
-            raise ModelError(
-                message, "Weights are called best, last, or by the number of an epoch."
-            )
+    kept = model_record.weights_of(ModelFolder.open(name, path, "", request["network"]))
+    for number, weights in enumerate(kept):
         ctx.raise_if_stopping()
         ctx.progress(number, len(kept), "weights", "loading the model")
         model = ModelFolder.open(name, path, weights, request["network"])
@@ -110,8 +99,11 @@ def _prove(request: Mapping[str, Any], path: Path, network: Network, ctx: Contex
 
 
 def _load(network: Network, model: ModelFolder) -> None:
+    hint = "Its files do not fit each other: copy the whole model anew."
     try:
         network.load(model)
     except ModelError as error:
-        hint = "Its files do not fit each other: copy the whole model anew."
         raise ModelError(error.message, error.hint or hint) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        text = "model {} cannot be loaded: {!r}"
+        raise ModelError(text.format(model.name, error), hint) from error
