@@ -206,10 +206,11 @@ def _receive(requests: Iterator[PutDataRequest], path: Path, header: PutDataRequ
     with _append_to(partial, header.offset) as file:
         digest = _digest_of(file, header.offset)
         for request in requests:
-            received += len(request.chunk)
-            _check_chunk(request.chunk, received, header)
-            file.write(request.chunk)
-            digest.update(request.chunk)
+            chunk = request.chunk  # each look at it is a copy
+            received += len(chunk)
+            _check_chunk(chunk, received, header)
+            file.write(chunk)
+            digest.update(chunk)
     if received < header.size:
         message = "{0} of {1} bytes arrived; go on at offset {0}".format(received, header.size)
         raise RpcError(grpc.StatusCode.DATA_LOSS, message, "UPLOAD_INCOMPLETE")
