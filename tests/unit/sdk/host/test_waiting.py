@@ -35,6 +35,31 @@ def test_a_job_does_not_wait_beyond_its_deadline():
     assert not waiting.remove("late") and waiting.remove("patient")
 
 
+def test_a_job_goes_behind_one_that_it_needs_wherever_that_stands():
+    """The first one of a chain was tried again, and stands at the end."""
+    waiting = Waiting()
+    waiting.add("last", Wait(needs=frozenset({"middle"})))
+    waiting.add("middle", Wait(needs=frozenset({"first"})))
+    waiting.add("first", Wait(due=5.0))
+    assert waiting.take(0.0) is None
+    assert waiting.seconds_left(0.0) == 5.0, "nobody looks again before"
+    assert [waiting.take(5.0) for _ in range(3)] == ["first", "middle", "last"]
+
+
+def test_a_need_that_does_not_wait_holds_nobody_up():
+    waiting = Waiting()
+    waiting.add("a", Wait(needs=frozenset({"done"})))
+    assert waiting.take(0.0) == "a"
+
+
+def test_a_deadline_ends_the_wait_for_another_job_too():
+    waiting = Waiting()
+    waiting.add("slow", Wait(due=100.0))
+    waiting.add("a", Wait(deadline=3.0, needs=frozenset({"slow"})))
+    assert waiting.seconds_left(1.0) == 2.0
+    assert waiting.take_overdue(3.0) == ["a"]
+
+
 def test_the_time_that_was_waited_is_the_sum_of_the_pauses():
     lost = retry.Failure(JobError.VOLUME_UNAVAILABLE)
     crash = retry.Failure(JobError.CRASHED)
