@@ -41,3 +41,12 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         words.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("count", "plural", "said"),
+    [(1, "images", "1 image"), (0, "images", "0 images"), (2.0, "steps", "2 steps"),
+     (1.0, "patches", "1 patch"), (1, "boxes", "1 box"), (1, "slices", "1 slice")],
+)  # fmt: skip
+def test_one_is_counted_as_one(count: float, plural: str, said: str) -> None:
+    assert words.counted(count, plural) == said
