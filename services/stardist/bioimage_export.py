@@ -38,14 +38,13 @@ _FIJI_TENSORFLOW = "1.15.0"
 """The oldest version that reads the bundle, which is the one that Fiji brings."""
 
 _EXAMPLE = Path(__file__).with_name("example")
-_MOST_CITATIONS = 100
 
 _DOCUMENT = """\
 # {name}
 
-{title} ({network}), exported by dl4mic.
+{title}, exported by dl4mic.
 It predicts for every pixel the probability of an object and the distances to the object's edge in {rays} directions;
-objects are made of these by the `stardist` library, or in Fiji by the macro `{macro}`.
+objects are made of these by the `stardist` library{by_macro}.
 
 # Validation
 
@@ -67,28 +66,12 @@ def export_package(model: ModelFolder, network: str, folder: Path, title: str) -
     title
         Of the network.
     """
-    dimensions = 2 if network.endswith("2d") else 3
-    opened = open_model(model, dimensions)
-    write_bundle(opened, folder / "bundle")
-    pack(files_of(folder / "bundle"), folder / _BUNDLE)
-    shutil.rmtree(folder / "bundle")
-    shutil.copyfile(weights_path(model.path, model.weights, ".h5"), folder / _WEIGHTS)
+    opened = open_model(model, 2 if network.endswith("2d") else 3)
     halo, smallest = _extent(opened)
     used = Normalisation.of(model.record["parameters"])
+    attachments = _write_weights(model, opened, folder)
     _write_tests(opened, network, smallest, used, folder)
-    attachments = [_WEIGHTS]
-    if dimensions == 2:
-        limits = {"probThresh": opened.thresholds.prob, "nmsThresh": opened.thresholds.nms}
-        (folder / _MACRO).write_text(DEEPIMAGEJ_MACRO.format(**limits), encoding="utf-8")
-        attachments.append(_MACRO)
-    text = _DOCUMENT.format(
-        name=folder_name(model),
-        title=title,
-        network=network,
-        rays=opened.config.n_rays,
-        macro=_MACRO,
-    )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    _write_document(model, opened, title, folder)
     record = {
         **_description(model, title),
         "inputs": [_input(opened.config, smallest, used, folder)],
@@ -98,6 +81,27 @@ def export_package(model: ModelFolder, network: str, folder: Path, title: str) -
         "config": {"stardist": _own(opened, attachments)},
     }
     (folder / "rdf.yaml").write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+
+
+def _write_weights(model: ModelFolder, opened: Any, folder: Path) -> List[str]:
+    """Write the bundle that others run, and the attachments by which the library makes objects; return their names."""
+    write_bundle(opened, folder / "bundle")
+    pack(files_of(folder / "bundle"), folder / _BUNDLE)
+    shutil.rmtree(folder / "bundle")
+    shutil.copyfile(weights_path(model.path, model.weights, ".h5"), folder / _WEIGHTS)
+    if opened.config.n_dim == 3:
+        return [_WEIGHTS]
+    limits = {"probThresh": opened.thresholds.prob, "nmsThresh": opened.thresholds.nms}
+    (folder / _MACRO).write_text(DEEPIMAGEJ_MACRO.format(**limits), encoding="utf-8")
+    return [_WEIGHTS, _MACRO]
+
+
+def _write_document(model: ModelFolder, opened: Any, title: str, folder: Path) -> None:
+    by_macro = f", or in Fiji by the macro `{_MACRO}`" if (folder / _MACRO).exists() else ""
+    text = _DOCUMENT.format(
+        name=folder_name(model), title=title, rays=opened.config.n_rays, by_macro=by_macro
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def _extent(model: Any) -> Tuple[Dict[str, int], Dict[str, int]]:

@@ -51,29 +51,21 @@ def import_package(
         It is damaged, or none of the library's.
     """
     record = _read_record(source)
-    own = (
-        record.get("config", {}).get("stardist") if isinstance(record.get("config"), dict) else None
-    )
-    if not isinstance(own, dict) or not isinstance(own.get("config"), dict):
+    own = _mapping(_mapping(record, "config"), "stardist")
+    if not _mapping(own, "config"):
         raise ModelError(
             f"the package {record.get('name', '')!r} holds no model of StarDist",
             "Only packages that the stardist library or dl4mic made can be imported.",
         )
-    config = check_configuration(own["config"], dimensions)
+    config = check_configuration(_mapping(own, "config"), dimensions)
     weights = _attachment(source, str(own.get("weights", "")), record)
     check_weights(weights)
     shutil.copyfile(weights, weights_path(model, "best", ".h5"))
-    thresholds = own.get("thresholds")
-    write_model(
-        config,
-        thresholds_from(thresholds if isinstance(thresholds, dict) else {}, "thresholds"),
-        model,
-    )
+    write_model(config, thresholds_from(_mapping(own, "thresholds"), "thresholds"), model)
     used = {**parameters, **_percentiles_of(record)}
     if _overruled(parameters, used):
-        ctx.warning(
-            "PERCENTILES_OF_PACKAGE", "images are normalised as the package says, not as asked for"
-        )
+        text = "images are normalised as the package says, not as asked for"
+        ctx.warning("PERCENTILES_OF_PACKAGE", text)
     return {"parameters": parameters_of(config, used), **_said(record)}
 
 
@@ -89,6 +81,11 @@ def _read_record(source: Path) -> Dict[str, Any]:
         name = path.name if path is not None else _RECORD_NAMES[0]
         raise ModelError(f"{name} cannot be read: {error}", "Copy the package anew.") from error
     return record
+
+
+def _mapping(record: Mapping[str, Any], name: str) -> Dict[str, Any]:
+    value = record.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _attachment(source: Path, name: str, record: Mapping[str, Any]) -> Path:
