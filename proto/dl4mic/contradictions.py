@@ -6,10 +6,10 @@ A manifest declares with a parameter how it goes with others: see `manifest.NEED
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, Mapping, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 from dl4mic.check import Refused, Request, Violation, verb_of
-from dl4mic.manifest import ASCENDING, EXCLUDES, NEEDS
+from dl4mic.manifest import ASCENDING, EXCLUDES, LESS_TWICE, MULTIPLE_OF, NEEDS
 from dl4mic.parameters import complete_parameters
 from dl4mic.plain import plain_value
 from dl4mic.v1.network_pb2 import Network
@@ -47,6 +47,8 @@ def check_contradictions(request: Request, network: Network, declared: Declared)
     ]
     if isinstance(request, TrainRequest) and request.HasField("validation"):
         found += _of_validation(changed, force)
+    if not (isinstance(request, TrainRequest) and request.HasField("parent")):
+        found += _of_multiples(changed, declared, force)  # else the parent's structure holds
     if found:
         raise Refused(found)
 
@@ -78,6 +80,62 @@ def _fulfilled(value: Any, wanted: Any) -> bool:
 
 def _better(other: str, wanted: Any) -> str:
     return "switch {} on".format(other) if wanted is None else "use {}={}".format(other, wanted)
+
+
+def _of_multiples(
+    changed: Sequence[str], declared: Declared, force: Mapping[str, Any]
+) -> Iterator[Violation]:
+    for name, parameter in declared.items():
+        factors, margin = parameter.get(MULTIPLE_OF) or {}, parameter.get(LESS_TWICE, "")
+        concerned = {name, margin, *factors, *map(str, factors.values())} & set(changed)
+        used = [each for each in factors if _has_effect(each, declared, force)]
+        if used and concerned and force.get(name) is not None:
+            less = 2 * force[margin] if margin and _has_effect(margin, declared, force) else 0
+            better = _better_multiple(force[name], _product(factors, used, force), less)
+            if better != force[name]:
+                text = "{} does not go with {}: {}use {}"
+                about = "less twice {}, ".format(margin) if less else ""
+                words = _of_factors(factors, used, force)
+                said = text.format(_said(force[name]), words, about, _said(better))
+                yield Violation("parameters.{}".format(name), said)
+
+
+def _better_multiple(given: Sequence[int], steps: Sequence[int], less: int) -> List[int]:
+    """Return the nearest smaller multiples of the steps, at least one of each, with the margin added."""
+    return [max((each - less) // step, 1) * step + less for each, step in zip(given, steps)]
+
+
+def _has_effect(name: str, declared: Declared, force: Mapping[str, Any]) -> bool:
+    needs = declared[name].get(NEEDS) or {}
+    met = all(_fulfilled(force.get(other), wanted) for other, wanted in needs.items())
+    return met and force.get(name) is not None
+
+
+def _product(
+    factors: Mapping[str, Any], used: Sequence[str], force: Mapping[str, Any]
+) -> List[int]:
+    """Multiply the factors that are used, each to its power, element by element."""
+    powers = [
+        [each ** force.get(factors[name], factors[name]) for each in force[name]] for name in used
+    ]
+    return [_multiplied(each) for each in zip(*powers)]
+
+
+def _multiplied(numbers: Sequence[int]) -> int:
+    product = 1
+    for each in numbers:
+        product *= each
+    return product
+
+
+def _of_factors(factors: Mapping[str, Any], used: Sequence[str], force: Mapping[str, Any]) -> str:
+    """Say what a value is to be a multiple of: "a multiple of grid [2, 2] x unet_pool [2, 2] ** unet_n_depth 3"."""
+    words = []
+    for name in used:
+        power = factors[name]
+        raised = " ** {} {}".format(power, force[power]) if power in force else ""
+        words.append("{} {}{}".format(name, _said(force[name]), raised))
+    return "a multiple of " + " x ".join(words)
 
 
 def _of_validation(changed: Sequence[str], force: Mapping[str, Any]) -> Iterator[Violation]:

@@ -25,13 +25,16 @@ LARGEST_MANIFEST = 1 << 20
 GIB = 1 << 30
 
 NEEDS, EXCLUDES, ASCENDING = "needs", "excludes", "ascending"
+MULTIPLE_OF, LESS_TWICE = "multiple_of_product", "less_twice"
 """Keys of a parameter that say how it goes with others.
 
 ``needs: {split: region}``: it has an effect only while another one has that value, or is not off where none is named;
-``excludes: [patch_size]``: it has none while another one has a value; ``ascending: true``: its list must be.
+``excludes: [patch_size]``: it has none while another one has a value; ``ascending: true``: its list must be;
+``multiple_of_product: {grid: 1, pool: depth}``: each element, ``less_twice: margin``, must be a multiple of grid * pool
+to the power of depth, taken element by element and of those that have an effect.
 """
 
-_RULES = (NEEDS, EXCLUDES, ASCENDING)
+_RULES = (NEEDS, EXCLUDES, ASCENDING, MULTIPLE_OF, LESS_TWICE)
 _SERVICE_KEYS = {"service", "version", "licence", "python", "packages", "cuda", "cudnn", "networks"}
 _NETWORK_KEYS = {
     "formats",
@@ -350,7 +353,7 @@ def _problems_of_rules(declared: Mapping[str, Mapping[str, Any]]) -> List[str]:
     return [
         "parameter {}: it {} {}, which is no parameter".format(name, key, other)
         for name, parameter in declared.items()
-        for key in (NEEDS, EXCLUDES)
+        for key in (NEEDS, EXCLUDES, MULTIPLE_OF)
         for other in parameter.get(key) or ()
         if other not in known
     ]

@@ -36,6 +36,12 @@ networks:
       backbone: {type: text, default: unet, choices: [unet, resnet], help: Inside., verbs: [train]}
       blocks: {type: integer, default: 4, help: Of the ResNet., verbs: [train], needs: {backbone: resnet}}
       between: {type: list, element_type: number, default: [0.5, 2.0], help: Factors., verbs: [train], ascending: true}
+      grid: {<<: *size, default: [2, 2]}
+      pool: {<<: *size, default: [2, 2], needs: {backbone: unet}}
+      depth: {type: integer, default: 3, help: Levels., verbs: [train]}
+      hide: {type: boolean, default: false, help: Hide the edge., verbs: [train]}
+      margin: {type: integer, default: 4, help: Hidden., verbs: [train], needs: {hide: }}
+      tile: {<<: *size, multiple_of_product: {grid: 1, pool: depth}, less_twice: margin}
     presets:
       default: {help: Usual.}
       small: {help: Small patches., parameters: {patch_size: [32, 32]}}
@@ -57,12 +63,14 @@ def service(tmp_path: Path):
     return read_service(folder)
 
 
-def found(service, validation=False, preset="", **parameters):
+def found(service, validation=False, parent=False, preset="", **parameters):
     request = TrainRequest(
         preset=preset, parameters={name: value(each) for name, each in parameters.items()}
     )
     if validation:
         request.validation.CopyFrom(Dataset(source="lab:a", target="lab:b"))
+    if parent:
+        request.parent.name = "nuclei:1"
     try:
         declared = service.records["filter"]["parameters"]
         check_contradictions(request, service.network("filter"), declared)
@@ -88,6 +96,14 @@ def found(service, validation=False, preset="", **parameters):
         ),
         ({"preset": "small", "largest_patch": [32, 32]}, "largest_patch", "beside patch_size"),
         ({"between": [2.0, 0.5]}, "between", "[2, 0.5] is not in ascending order: use [0.5, 2]"),
+        (
+            {"tile": [40, 64]},
+            "tile",
+            "[40, 64] does not go with a multiple of grid [2, 2] x pool [2, 2] ** depth 3: use [32, 64]",
+        ),
+        ({"tile": [16, 9], "depth": 5}, "tile", "** depth 5: use [64, 64]"),
+        ({"tile": [48, 48], "hide": True}, "tile", "less twice margin, use [40, 40]"),
+        ({"tile": [33, 32], "backbone": "resnet"}, "tile", "of grid [2, 2]: use [32, 32]"),
         ({"validation": True, "split": "image"}, "split", "beside validation, whose images"),
         ({"validation": True, "validation_fraction": 0.2}, "validation_fraction", "0.2 has no eff"),
     ],
@@ -111,6 +127,10 @@ def test_both_are_named_and_what_would_be_right(service, given, field, words):
         {"preset": "small"},
         {"validation": True, "validation_fraction": 0.1},
         {"between": [1, 1]},
+        {"tile": [48, 64]},
+        {"tile": [40, 56], "hide": True},
+        {"tile": [34, 2], "backbone": "resnet"},
+        {"tile": [33, 32], "parent": True},
     ],
 )
 def test_what_goes_together_or_changes_nothing_passes(service, given):
