@@ -28,9 +28,9 @@ from dl4mic.v1.job_pb2_grpc import JobServiceStub
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = "blur"
 PROCESSES = 4
-TURNS = 6
-SECONDS = 12.0
-SETTLING_SECONDS = 3.0
+TURNS = 8
+SECONDS = 8.0
+SETTLING_SECONDS = 2.0
 
 
 def main(network: str, watchers: int) -> None:
@@ -62,7 +62,7 @@ def measure(server: str, job_id: str, network: str, watchers: int) -> None:
     loads: dict[int, list[float]] = {1: [], watchers: []}
     for _ in range(TURNS):
         for count in times:
-            with watching(server, job_id, count - 1):
+            with watching(server, job_id, seen.last, count - 1):
                 time.sleep(SETTLING_SECONDS)
                 began, used = len(seen.steps), cpu_seconds_of_server()
                 time.sleep(SECONDS)
@@ -83,7 +83,7 @@ class Seen:
 
     def __init__(self, server: str, job_id: str) -> None:
         self.steps: list[tuple[float, float]] = []
-        self.events = 0
+        self.events = self.last = 0
         self.began = time.monotonic()
         self._watch = watch(server, job_id)
         threading.Thread(target=self._read, daemon=True).start()
@@ -96,7 +96,7 @@ class Seen:
 
     def _read(self) -> None:
         for event in self._watch:
-            self.events += 1
+            self.events, self.last = self.events + 1, event.sequence
             progress = event.progress
             if event.HasField("state") and event.state.state >= Job.SUCCEEDED:
                 sys.stderr.write(f"the training ended: {event.state}\n")
@@ -116,10 +116,10 @@ def seconds_per_step(steps: list[tuple[float, float]]) -> float:
 
 
 @contextmanager
-def watching(server: str, job_id: str, count: int) -> Iterator[None]:
+def watching(server: str, job_id: str, after: int, count: int) -> Iterator[None]:
     """Let other processes watch; they end when their input does."""
     shares = [count // PROCESSES + (n < count % PROCESSES) for n in range(PROCESSES)]
-    command = [sys.executable, __file__, "--watch", server, job_id]
+    command = [sys.executable, __file__, "--watch", server, job_id, str(after)]
     started = [
         subprocess.Popen([*command, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for n in shares
@@ -135,13 +135,13 @@ def watching(server: str, job_id: str, count: int) -> Iterator[None]:
             process.communicate()
 
 
-def watch_many(server: str, job_id: str, count: int) -> None:
+def watch_many(server: str, job_id: str, after: int, count: int) -> None:
     """Watch with so many connections; say when each has had an event."""
     os.nice(19)
     ready = threading.Semaphore(0)
 
     def read() -> None:
-        for number, _ in enumerate(watch(server, job_id)):
+        for number, _ in enumerate(watch(server, job_id, after)):
             if number == 0:
                 ready.release()
 
@@ -154,11 +154,12 @@ def watch_many(server: str, job_id: str, count: int) -> None:
     os._exit(0)
 
 
-def watch(server: str, job_id: str) -> Iterator[JobEvent]:
-    """Yield a job's events by a connection of its own."""
+def watch(server: str, job_id: str, after: int = 0) -> Iterator[JobEvent]:
+    """Yield a job's events behind a number, by a connection of its own."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     channel = grpc.insecure_channel(channel_target(server), options=options)
-    yield from JobServiceStub(channel).WatchJob(WatchJobRequest(job_id=job_id))
+    request = WatchJobRequest(job_id=job_id, after_sequence=after)
+    yield from JobServiceStub(channel).WatchJob(request)
 
 
 def cpu_seconds_of_server() -> float:
@@ -188,6 +189,6 @@ def data_of(network: str) -> tuple[Path, Path]:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--watch":
-        watch_many(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        watch_many(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     else:
         main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 200)
