@@ -150,7 +150,7 @@ class App:
         path = socket_path(self._settings.address)
         if path:
             Path(path).unlink(missing_ok=True)
-        self._lock.close()
+        # The workspace's lock goes with the process: until then, threads of jobs may still write there.
 
     def _artifacts_of(self, job_id: str) -> Path:
         if not NAME.fullmatch(job_id):

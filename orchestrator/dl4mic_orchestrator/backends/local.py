@@ -99,7 +99,7 @@ class LocalBackend:
         found = processes.reference(process.pid)
         if found is None:
             raise UnavailableError(
-                "INTERNAL", "the service ended as it was started", f"See {spec.log}."
+                "CRASHED", "the service ended as it was started", f"See {spec.log}."
             )
         state = {**state, "pid": found.pid, "start_ticks": found.start_ticks}
         save(state)

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from dl4mic_orchestrator.plan import (
     Cause,
     Decision,
+    Discard,
     End,
     Idle,
     Launch,
     LaunchWarm,
     Limits,
     Prepare,
+    Resume,
     Snapshot,
     StopWarm,
     Wait,
@@ -319,3 +321,39 @@ def test_a_project_is_not_starved_by_another(kinds: list, capacity: Capacity) ->
     if waiting == {"p", "q"}:
         began = [projects[each.job_id] for each in of_kind(Launch, decisions)]
         assert abs(began.count("p") - began.count("q")) <= 1
+
+
+def test_what_nobody_works_for_is_resumed_before_anything_else_is_said_of_it() -> None:
+    jobs = (
+        job("a", state=JobState.RUNNING, cancel_requested=True),
+        job("b", state=JobState.STARTING, deadline_time=1.0),
+        job("c"),
+        job("d", state=JobState.RUNNING),
+    )
+    held = instance("i", Grant(1, 0), job_id="c", attempt=1)
+    decisions = plan(world(*jobs, instances=(held,), active=frozenset("d")))
+    assert decisions == [Resume("a"), Resume("b"), Resume("c")]
+
+
+def test_an_instance_of_no_attempt_is_ended() -> None:
+    stray = instance("i", Grant(1, 0), job_id="gone", attempt=1)
+    overtaken = instance("k", Grant(1, 0), job_id="a", attempt=1)
+    decisions = plan(world(job("a", attempt=2), instances=(stray, overtaken)))
+    assert decisions[:2] == [Discard("i"), Discard("k")]
+    still = plan(world(job("a", attempt=2), instances=(overtaken,), active=frozenset("a")))
+    assert still == []
+
+
+def test_a_pause_that_no_retry_has_means_that_the_clock_was_set_back() -> None:
+    assert launched(world(job("a", retry_time=100.0 + 3600))) == {"a": ()}
+
+
+def test_few_reasons_change_when_one_of_many_is_launched() -> None:
+    """Were the number of jobs ahead exact in all of them, a queue would write events as the square of its length."""
+    jobs = [job(f"j{number}") for number in range(1, 200)]
+    reasons = []
+    for first in (0, 1):
+        decisions = plan(world(*jobs[first:], capacity=replace(NO_GPU, cpus=1)))
+        reasons.append({each.job_id: each.reason for each in of_kind(Wait, decisions)})
+    changed = [name for name, reason in reasons[1].items() if reasons[0].get(name) != reason]
+    assert len(changed) <= 12

@@ -288,3 +288,42 @@ def test_scores_are_kept_once(store: Store) -> None:
         store.models.add_scores(Scores("sha256:x", "q", 1.0, {"f1": value}))
     store.models.add_scores(Scores("sha256:x", "r", 2.0, {"f1": 0.9}))
     assert [scores.values["f1"] for scores in store.models.scores("sha256:x")] == [0.9, 0.5]
+
+
+def test_a_job_that_is_opened_by_hand_has_no_deadline_any_more(store: Store) -> None:
+    asked = job()
+    asked.train.options.deadline.FromSeconds(60)
+    assert store.jobs.create(asked).HasField("deadline_time")
+    store.jobs.change_state("a", 1, JobState.FAILED, error=CRASH)
+    assert not store.jobs.open_by_hand("a").HasField("deadline_time")
+    assert store.jobs.get("a").deadline_time is None
+
+
+def test_reasons_are_written_for_those_that_wait_and_only_when_they_change(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        store.jobs.create(job(name))
+    store.jobs.change_state("b", 1, JobState.STARTING)
+    for _ in range(2):
+        store.jobs.explain({"a": "no place", "b": "no place", "gone": "no place"})
+    assert store.jobs.message("a").waiting_reason == "no place"
+    assert [len(store.jobs.events(name, 0)) for name in ("a", "b", "c")] == [2, 2, 1]
+
+
+def test_events_that_come_twice_are_written_once(store: Store) -> None:
+    store.jobs.create(job())
+    store.jobs.change_state("a", 1, JobState.STARTING)
+    twice = [
+        event(1, metric={"step": 1}),
+        event(1, metric={"step": 1}),
+        event(2, metric={"step": 2}),
+    ]
+    store.jobs.copy("a", 1, twice)
+    assert [each.metric.step for each in store.jobs.events("a", 2)] == [1, 2]
+
+
+def test_the_states_of_very_many_jobs_are_read(store: Store) -> None:
+    """SQLite takes a bounded number of values in one statement."""
+    store.jobs.create(job())
+    assert store.jobs.states([*(f"x{number}" for number in range(40_000)), "a"]) == {
+        "a": JobState.PENDING
+    }

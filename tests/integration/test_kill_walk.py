@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Walk through all steps of a job, and kill at each with -9 the worker, the host, the orchestrator, or all of them.
+
+Each job stands at its own step, as its id says, when the kill comes. Then each must succeed, once, with everything of
+it published once, on the attempt that the contract names, and no process may be left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from servers import processes_with, value_of
+
+from dl4mic.v1.job_pb2 import Job, JobError, WatchJobRequest
+from dl4mic.v1.model_pb2 import ListModelsRequest
+
+from .conftest import Orchestrator, wait_until
+
+New = Callable[..., Orchestrator]
+
+BY_PAUSE = ("launch", "started", "call", "called", "end", "publish", "published", "finish")
+"""Steps at which the orchestrator is made to stand still, once it has a place for the job."""
+
+BY_EVENT = {"running": "state", "checkpoint": "checkpoint"}
+"""Steps that a job shows by an event."""
+
+PREPARING = ("check", "environment")
+"""Steps before a job has a place; few are prepared at once, so these come last."""
+
+WITH_A_SERVICE = ("started", "call", "called", "running", "checkpoint")
+WITH_A_WORKER = ("called", "running", "checkpoint")
+
+
+@pytest.fixture
+def paused(new_orchestrator: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[New]:
+    """Make orchestrators that stand still at the steps of their jobs until they are killed or let go."""
+    (tmp_path / "pauses").mkdir()
+    monkeypatch.setenv("DL4MIC_TEST_PAUSES", str(tmp_path / "pauses"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "pauses"))
+    # Workers stand still, too; nobody shall lose patience with them.
+    yield lambda: new_orchestrator("--cpus", "40", "--heartbeat-timeout", "3000")
+
+
+def send(orchestrator: Orchestrator, job_id: str) -> None:
+    """Train a model of the job's own name; those that are to be caught at work take seconds."""
+    lasting = job_id.partition("-")[0] in WITH_A_WORKER
+    request = orchestrator.train_request(job_id, epochs=10 if lasting else 2)
+    request.parameters["step_seconds"].CopyFrom(value_of(0.1 if lasting else 0.0))
+    request.model = job_id
+    orchestrator.networks.Train(request)
+
+
+def walk_to(orchestrator: Orchestrator, pauses: Path, steps: dict[str, str]) -> None:
+    """Bring every job to its step: {job id: step}."""
+    for group in (BY_PAUSE, BY_EVENT, PREPARING, ("accepted",)):
+        these = [job_id for job_id, step in steps.items() if step in group]
+        for job_id in these:
+            send(orchestrator, job_id)
+        for job_id in these:
+            if steps[job_id] in BY_EVENT:
+                await_step(orchestrator, job_id, BY_EVENT[steps[job_id]])
+            elif group != ("accepted",):
+                wait_until((pauses / job_id).exists, 240)
+            if steps[job_id] in WITH_A_WORKER:
+                wait_until(lambda job_id=job_id: bool(workers(orchestrator, job_id)), 60)
+                signal_all(workers(orchestrator, job_id), signal.SIGSTOP)
+
+
+def await_step(orchestrator: Orchestrator, job_id: str, kind: str) -> None:
+    for event in orchestrator.jobs.WatchJob(WatchJobRequest(job_id=job_id), timeout=120):
+        if event.HasField(kind) and (kind != "state" or event.state.state == Job.RUNNING):
+            return
+    pytest.fail(f"{job_id} never came to its step")
+
+
+def hosts(orchestrator: Orchestrator, job_id: str) -> list[int]:
+    return [pid for pid in processes_with(f"{job_id}-1.sock") if pid != orchestrator.process.pid]
+
+
+def workers(orchestrator: Orchestrator, job_id: str) -> list[int]:
+    return processes_with(f"dl4mic_sdk.worker {orchestrator.workspace}/jobs/{job_id}/")
+
+
+def signal_all(pids: list[int], number: signal.Signals) -> None:
+    assert pids
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def let_go(pauses: Path) -> None:
+    for mark in pauses.iterdir():
+        if mark.suffix != ".passed":
+            mark.unlink()
+
+
+def check_job(orchestrator: Orchestrator, job_id: str, attempts: int) -> None:
+    job = orchestrator.wait(job_id)
+    assert (job.state, job.attempt, job.model) == (Job.SUCCEEDED, attempts, f"{job_id}:1"), job
+    events = orchestrator.events(job_id)
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    ends = [event for event in events if event.state.state in (Job.SUCCEEDED, Job.FAILED, Job.CANCELLED)]  # fmt: skip
+    assert ends == events[-1:]
+    codes = [event.state.error.code for event in events if event.state.HasField("error")]
+    assert set(codes) == ({JobError.CRASHED} if attempts > 1 else set())
+    folder = orchestrator.workspace / "jobs" / job_id
+    assert (folder / "artifacts" / "model" / "model.json").exists()
+    assert not (folder / str(attempts) / "artifacts").exists()
+
+
+def check_all(orchestrator: Orchestrator, attempts: dict[str, int]) -> None:
+    for job_id, number in attempts.items():
+        check_job(orchestrator, job_id, number)
+    models = orchestrator.models.ListModels(ListModelsRequest()).models
+    assert sorted(model.job_id for model in models) == sorted(attempts)
+    wait_until(lambda: orchestrator.processes() == [])
+
+
+@pytest.mark.timeout(600)
+def test_kill_the_orchestrator_alone_or_with_everything(paused: New, tmp_path: Path) -> None:
+    """What the orchestrator alone did goes on where it was; what died with it begins its second attempt."""
+    orchestrator = paused()
+    alone = {f"{step}-alone": step for step in (*BY_PAUSE, *BY_EVENT, *PREPARING, "accepted")}
+    together = {f"{step}-all": step for step in WITH_A_SERVICE}
+    walk_to(orchestrator, tmp_path / "pauses", {**alone, **together})
+    orchestrator.kill()
+    for job_id in together:
+        signal_all(hosts(orchestrator, job_id) + workers(orchestrator, job_id), signal.SIGKILL)
+    for step in WITH_A_WORKER:
+        signal_all(workers(orchestrator, f"{step}-alone"), signal.SIGCONT)
+    let_go(tmp_path / "pauses")
+    orchestrator.start()
+    check_all(orchestrator, dict.fromkeys(alone, 1) | dict.fromkeys(together, 2))
+
+
+@pytest.mark.timeout(600)
+def test_kill_the_host_or_the_worker(paused: New, tmp_path: Path) -> None:
+    """The orchestrator sees it, and opens the second attempt."""
+    orchestrator = paused()
+    of_hosts = {f"{step}-host": step for step in WITH_A_SERVICE}
+    of_workers = {f"{step}-worker": step for step in WITH_A_WORKER}
+    walk_to(orchestrator, tmp_path / "pauses", {**of_hosts, **of_workers})
+    for job_id in of_hosts:
+        signal_all(hosts(orchestrator, job_id), signal.SIGKILL)
+    for job_id in of_workers:
+        signal_all(workers(orchestrator, job_id), signal.SIGKILL)
+    let_go(tmp_path / "pauses")
+    check_all(orchestrator, dict.fromkeys([*of_hosts, *of_workers], 2))
