@@ -7,24 +7,23 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 import pytest
-from servers import COMMANDS, Server
+from servers import Server
 
 from dl4mic.v1.job_pb2 import (
     CancelJobRequest,
-    GetJobRequest,
     Job,
     JobError,
     ReadLogRequest,
     RetryJobRequest,
-    WatchJobRequest,
 )
+
+from .serving import job, running, until, wait_for
 
 SIZE_MIB = 700
 """More than an orchestrator keeps free before it refuses jobs (512 MiB)."""
@@ -34,23 +33,6 @@ CGROUP = Path("/sys/fs/cgroup")
 
 def try_to(*command: str) -> bool:
     return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-
-@contextmanager
-def running(kind: str, folder: Path, data: Path, *prefix: str) -> Iterator[Server]:
-    socket = folder / "s.sock"
-    command = COMMANDS[kind](folder, f"unix://{socket}", data)
-    with (folder.parent / "server.log").open("wb") as log:
-        process = subprocess.Popen([*prefix, *command], stdout=subprocess.PIPE, stderr=log)
-    assert process.stdout is not None
-    if not process.stdout.readline():
-        pytest.fail((folder.parent / "server.log").read_text())
-    try:
-        with grpc.insecure_channel(f"unix:{socket}") as channel:
-            yield Server(kind, process, channel, data)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
 
 
 @pytest.fixture
@@ -77,25 +59,6 @@ def fill(disk: Path) -> Path:
                     file.truncate(end)
                     break
     return filler
-
-
-def until(server: Server, job_id: str, kind: str, after: int = 0) -> None:
-    request = WatchJobRequest(job_id=job_id, after_sequence=after)
-    for event in server.jobs.WatchJob(request, timeout=240):
-        if event.HasField(kind):  # type: ignore[arg-type]
-            return
-    pytest.fail(f"no {kind}: {job(server, job_id)}")
-
-
-def job(server: Server, job_id: str) -> Job:
-    return server.jobs.GetJob(GetJobRequest(job_id=job_id))
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about in time"
-        time.sleep(0.05)
 
 
 def refused(call: Callable[[], object]) -> grpc.RpcError:
