@@ -55,6 +55,7 @@ def _problems_of_code(path: Path, service: Service) -> Iterator[str]:
         if name not in service.networks:
             yield "network.py: 'networks' names {}, which service.yaml has not".format(name)
     yield from _problems_of_classes(tree)
+    yield from _problems_of_formats(tree, service)
 
 
 def _networks_of(tree: ast.Module) -> Optional[List[str]]:
@@ -83,6 +84,20 @@ def _problems_of_classes(tree: ast.Module) -> Iterator[str]:
             for method in METHODS:
                 if method not in written:
                     yield "network.py: class {} has no method {}".format(node.name, method)
+
+
+def _problems_of_formats(tree: ast.Module, service: Service) -> Iterator[str]:
+    formats = [each for network in service.networks.values() for each in network.model_formats]
+    written = {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
+    needed = {
+        "import_model": [each.name for each in formats if each.imported],
+        "export_model": [each.name for each in formats if each.exported],
+    }
+    for method, names in needed.items():
+        if names and method not in written:
+            yield "network.py: no class has the method {}, which {} in service.yaml needs".format(
+                method, names[0]
+            )
 
 
 def _problems_of_imports(path: Path) -> Iterator[str]:

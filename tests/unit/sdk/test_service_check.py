@@ -56,6 +56,12 @@ def test_a_missing_method_is_told(folder):
     assert "network.py: class Blur has no method predict_image" in problems_of_service(folder)
 
 
+def test_a_format_that_nothing_reads_is_told(folder):
+    change(folder / "network.py", "def import_model(", "def take_model(")
+    said = "no class has the method import_model, which plain in service.yaml needs"
+    assert any(said in each for each in problems_of_service(folder))
+
+
 def test_a_forbidden_import_is_told(folder):
     change(folder / "network.py", "import time\n", "import time\nimport grpc\n")
     assert any("imports grpc" in each for each in problems_of_service(folder))
