@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-from framework import quiet
 from skimage.draw import polygon
 from stardist.geometry import dist_to_coord
 from stardist.nms import non_maximum_suppression_inds
@@ -30,6 +29,9 @@ _CHAIN = 6
 """Radii of objects from a tile's border within which proposals of the next tile take part: three objects in a row."""
 
 _EARLIER, _LATER = ((-1, -1), (-1, 0), (-1, 1), (0, -1)), ((0, 1), (1, -1), (1, 0), (1, 1))
+_BORDER = 2
+"""Points of the grid at the edge of an image where nothing is proposed, as in the library."""
+
 _POINT, _RAYS = slice(1, 3), slice(3, None)
 """Columns of a proposal: probability, row and column of its point, distances to its edge."""
 
@@ -231,19 +233,39 @@ class TiledSegmentation:
                 yield part
 
     def _propose(self, index: Index) -> None:
-        window = self._tiling.seen(index)
-        with quiet():
-            probability, distances, points = self._model.predict_sparse(
-                self._read(window),
-                prob_thresh=self._thresholds["prob_thresh"],
-                show_tile_progress=False,
+        """Ask the network for the proposals of a tile, those that the library's `predict_sparse` would make of them."""
+        window, core, grid = (
+            self._tiling.seen(index),
+            self._tiling.core(index),
+            self._model.config.grid,
+        )
+        probability, distances = self._answers(window)
+        inner = tuple(
+            slice(
+                max((part.start - seen.start) // step, _BORDER),
+                min(math.ceil((part.stop - seen.start) / step), size - _BORDER),
             )
-        points = points + [each.start for each in window]
-        inside = np.ones(len(points), bool)
-        for axis, part in enumerate(self._tiling.core(index)):
-            inside &= (points[:, axis] >= part.start) & (points[:, axis] < part.stop)
-        columns = (probability[inside, np.newaxis], points[inside], distances[inside])
+            for part, seen, step, size in zip(core, window, grid, probability.shape)
+        )
+        likely = np.nonzero(probability[inner] > self._thresholds["prob_thresh"])
+        points = [
+            (at + part.start) * step + seen.start
+            for at, part, step, seen in zip(likely, inner, grid, window)
+        ]
+        found = (probability[inner][likely], *points)
+        columns = (np.stack(found, axis=1), np.maximum(1e-3, distances[inner][likely]))
         self._shelf.put("proposed", index, np.concatenate(columns, axis=1).astype(np.float32))
+
+    def _answers(self, window: Window) -> Tuple[np.ndarray, np.ndarray]:
+        """Return probability and distances of a window on the grid; its end is mirrored to what the network needs."""
+        pixels = self._read(window)
+        steps = self._model._axes_div_by("YX")
+        missing = [(0, -size % step) for size, step in zip(pixels.shape, steps)]
+        pixels = np.pad(pixels, missing + [(0, 0)] * (pixels.ndim - 2), "reflect")
+        if pixels.ndim == 2:
+            pixels = pixels[..., np.newaxis]
+        probability, distances = self._model.keras_model.predict(pixels[np.newaxis], verbose=0)[:2]
+        return probability[0, ..., 0], distances[0]
 
     def _decide(self, index: Index) -> None:
         """Choose the objects of a tile among its proposals, and draw them."""
