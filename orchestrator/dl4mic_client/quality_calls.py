@@ -11,7 +11,7 @@ from dl4mic.v1 import network_pb2, request_pb2
 from dl4mic_client import parameters as typed
 from dl4mic_client import transfer
 from dl4mic_client.data_calls import DataCalls
-from dl4mic_client.errors import Refused
+from dl4mic_client.errors import NotFound, Refused
 from dl4mic_client.job import Job
 from dl4mic_client.model_calls import ModelCalls
 from dl4mic_client.parameters import Plain
@@ -93,12 +93,18 @@ class QualityCalls(ModelCalls, DataCalls):
             No network of the server has this task; the error names those that there are.
         """
         request = request_pb2.QcRequest(
-            network=network or network_of_task(task, self.networks()),
+            network=network or network_of_task(task, self._known_networks()),
             options=options.message(new_job_id("qc", Path(prediction).name)),
             prediction=transfer.locate(self._connection, prediction, "prediction", self.report),
             data=self._dataset("data", source, target, axes, ()),
         )
         return Job(self._connection, self._connection.call(self._connection.networks.Qc, request))
+
+    def _known_networks(self) -> list[network_pb2.Network]:
+        try:
+            return self.networks()
+        except NotFound as error:  # a service by itself that holds several
+            raise Refused(f"network: {error.message}.", "Name one whose task it is.") from error
 
 
 def network_of_task(task: str, networks: Iterable[network_pb2.Network]) -> str:

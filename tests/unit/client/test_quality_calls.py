@@ -77,6 +77,18 @@ def test_predictions_are_sent_to_a_server_elsewhere(
     assert all(each.startswith("uploads:") for each in places)
 
 
+def test_a_service_of_several_networks_asks_for_one(
+    client: dl4mic_client.Client, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def networks() -> list[network_pb2.Network]:
+        raise dl4mic_client.NotFound("there is no network '' here; there is a, b")
+
+    monkeypatch.setattr(client, "networks", networks)
+    with pytest.raises(dl4mic_client.Refused, match="there is a, b") as refusal:
+        client.qc_predictions(images, target="lab:masks", task="denoising")
+    assert refusal.value.hint == "Name one whose task it is."
+
+
 def test_a_network_of_the_task_is_found() -> None:
     assert network_of_task("denoising", NETWORKS) == "b"
     assert network_of_task("", NETWORKS[:1]) == "a"

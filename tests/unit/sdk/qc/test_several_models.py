@@ -256,3 +256,13 @@ def test_a_stopped_comparison_is_continued(
     found = json.loads((ctx.artifacts / "qc.json").read_text(encoding="utf-8"))
     assert [each["ranking_score"] for each in found["models"]] == [1.0, pytest.approx(8 / 9)]
     assert not list((ctx.artifacts / "predictions").rglob(".*"))
+
+
+def test_what_several_weights_share_is_said_once(tmp_path: Path, items: List[Item]) -> None:
+    models = [model(tmp_path, "m:1", which, best=0, last=1) for which in ("best", "last")]
+    epochs = ["epoch,loss,val_loss", *("{0},{1},{1}".format(e, 1 / e) for e in range(1, 13))]
+    (models[0].path / "history.csv").write_text("\n".join(epochs), encoding="utf-8")
+    found, _ = run(tmp_path, items[:2], models)
+    codes = [each["code"] for each in found["warnings"]]
+    assert codes == ["MODEL_UNDERFITTED", "QC_FEW_IMAGES"]
+    assert found["warnings"][0]["message"].startswith("m:1: Under-fitting")
