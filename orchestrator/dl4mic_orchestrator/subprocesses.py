@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Run a program to its end, unless the work is interrupted: then it is killed with all that it started."""
+"""Run a program to its end, unless the work is interrupted, or we die: then it is killed with all that it started."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 _LOOK_MILLISECONDS = 100
+
+_DIE_WITH_US = (
+    "import ctypes, os, sys\n"
+    "ctypes.CDLL(None).prctl(1, 9)\n"  # PR_SET_PDEATHSIG, SIGKILL: it outlives the exec
+    "os.getppid() == int(sys.argv[1]) or os._exit(1)\n"
+    "os.execvp(sys.argv[2], sys.argv[2:])"
+)
+"""Becomes the program, which the kernel then kills when our thread dies. A hook of Popen's could hang among threads."""
 
 
 def run(
@@ -29,8 +38,9 @@ def run(
         Exit status, and what the program said on standard error.
     """
     with tempfile.TemporaryFile() as errors:
+        ours = (sys.executable, "-I", "-S", "-c", _DIE_WITH_US, str(os.getpid()))
         process = subprocess.Popen(
-            command,
+            [*ours, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
