@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE = "blur"
 PROCESSES = 4
 TURNS = 8
-SECONDS = 8.0
+SECONDS = 6.0
 SETTLING_SECONDS = 2.0
 
 
@@ -69,10 +69,13 @@ def measure(server: str, job_id: str, network: str, watchers: int) -> None:
                 times[count].append(seconds_per_step(seen.steps[began:]))
                 loads[count].append((cpu_seconds_of_server() - used) / SECONDS)
     one, many = (statistics.median(times[count]) for count in times)
+    ratios = sorted(with_many / alone for alone, with_many in zip(*times.values(), strict=True))
     print(
-        f"{network}: a step with one watcher {1e3 * one:.1f} ms, with {watchers} {1e3 * many:.1f} ms"
+        f"{network}: a step with one watcher {1e3 * one:.2f} ms, with {watchers} {1e3 * many:.2f} ms"
     )
-    print(f"  ratio {many / one:.3f} (median of {TURNS} turns of {SECONDS:g} s each)")
+    print(
+        f"  ratio {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f} of {TURNS} pairs)"
+    )
     lone, full = (100 * statistics.median(loads[count]) for count in loads)
     rate = seen.events / (time.monotonic() - seen.began)
     print(f"  server's CPU {lone:.1f} % and {full:.1f} % of a core, at {rate:.1f} events a second")
