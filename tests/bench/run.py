@@ -42,6 +42,14 @@ def main(network: str) -> None:
         "peak memory of training, MiB: {few_mib:.0f} on 16 images, {many_mib:.0f} on 160, "
         "ratio {ratio:.3f}\n".format(**memory)
     )
+    large = result_of(python, "large_image.py", network)
+    say(
+        "one image of {side:.0f} x {side:.0f} px, pairs: {pairs:.0f}\n"
+        "  peak memory, MiB: {ours_mib:.0f}, library {bare_mib:.0f}, ratio {memory_ratio:.3f}\n"
+        "  wall, s: {ours_wall_s:.1f}, library {bare_wall_s:.1f}, ratio {wall_ratio:.3f}\n".format(
+            **large
+        )
+    )
     for script in THROUGH_THE_ORCHESTRATOR:
         subprocess.run([sys.executable, str(HERE / script), network], check=True)
 
