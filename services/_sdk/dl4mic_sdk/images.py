@@ -348,9 +348,8 @@ def _opened(path: Path) -> Iterator[Stored]:
                 stored = stack.enter_context(form.opened(path))
                 refuse_absurd(path, stored)
         except MemoryError as error:
-            hint = "The file is damaged; save it again."
             text = "its header asks for more memory than there is"
-            raise ImageError(path, text, hint) from error
+            raise ImageError(path, text, "The file is damaged; save it again.") from error
         yield stored
 
 
@@ -393,10 +392,9 @@ def _what_else(files: Sequence[Path]) -> str:
     others = sorted({each.suffix.lower() for each in files} & _OTHER_IMAGES)
     if others:
         return "It holds {} files; save them as TIFF, e.g. with Fiji.".format(", ".join(others))
-    no_files = [each for each in files if each.suffix.lower() in _FORMATS and not each.is_dir()]
-    if no_files:
-        text = "{} is no file but a link that leads nowhere, a pipe or a device."
-        return text.format(min(no_files).name)
+    named = [each.name for each in files if each.suffix.lower() in _FORMATS and not each.is_dir()]
+    if named:
+        return min(named) + " is no file but a link that leads nowhere, a pipe or a device."
     if any(each.is_dir() for each in files):
         return "It holds folders only; give the folder with the images itself. TIFF, PNG and NPY are read."
     return "Images are files named .tif, .tiff, .png or .npy."
