@@ -15,12 +15,15 @@ from dl4mic.v1.job_pb2 import Job, JobError
 from .serving import job, running, until, wait_for
 
 JUMPING_CLOCK = """
+import sys
 import time
 
 _real = time.time
 
 
 def _time():
+    if sys._getframe(1).f_globals["__name__"].startswith("grpc"):
+        return _real()  # its core compares with the machine's clock, which is not set here
     with open({file!r}) as file:
         return _real() + float(file.read() or 0)
 
