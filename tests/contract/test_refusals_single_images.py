@@ -111,7 +111,7 @@ def test_parts_that_do_not_follow_their_order(server: Server, model: Path) -> No
     twice.assert_field("header", "comes once, before the pixels")
 
 
-@pytest.mark.parametrize("count", [0, 1, PIXELS.nbytes - 1, PIXELS.nbytes + 1, 4_000_000])
+@pytest.mark.parametrize("count", [0, 1, PIXELS.nbytes - 1, PIXELS.nbytes + 1, 1_000_000])
 def test_pixels_that_are_not_as_many_as_the_header_says(
     server: Server, model: Path, count: int
 ) -> None:
