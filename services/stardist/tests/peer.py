@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ def run(name: str, script: str, *arguments: object) -> str:
     (folder,) = _FOLDER.glob(f"{name}-*")
     command = [os.environ[variable], str(folder / script), *map(str, arguments)]
     own = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TF_"))}
-    done = subprocess.run(command, capture_output=True, text=True, env=own, check=False)
+    with tempfile.TemporaryDirectory() as scratch:  # some unpack what they read where they stand
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=own, cwd=scratch, check=False
+        )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
