@@ -29,8 +29,8 @@ _OTHER_IMAGES = {
 
 _LET_READ = "Give the user that the server runs as the right to read it."
 
-_BAND_BYTES = 8 << 20
-"""Of a large image in memory at once; files with tiles are decoded once a row of tiles with it."""
+_BAND_BYTES = 2 << 20
+"""Of a large image in memory at once; what counts its pixels takes some times as much."""
 
 LARGEST_LABEL = 2**32 - 1
 """Of object numbers: the most that a label image of 32 bit holds."""

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -196,3 +199,37 @@ def _entries(content: bytes) -> list[bytes]:
 
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return [archive.read(name) for name in archive.namelist()]
+
+
+MEASURE = """
+import sys
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/tests"]
+from pathlib import Path
+import network as plugin
+from dl4mic_sdk.images import opened
+from dl4mic_sdk.task import ModelFolder
+model, place = Path(sys.argv[2]), Path(sys.argv[3])
+network = plugin.StarDist2DNetwork(
+    "stardist2d", {"object_table": True, "rois": True, "tile": [256, 256]}
+)
+network.load(ModelFolder.open("nuclei:1", model, "best", "stardist2d"))
+for name in ("small", "large"):
+    (place / name).mkdir()
+    with opened(place / (name + ".tif")) as image:
+        assert network.predict_large(image, place / name) is not None
+    lines = Path("/proc/self/status").read_text().splitlines()
+    print(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+"""
+
+
+def test_memory_does_not_grow_with_the_image(trained: Job, wide: Image, tmp_path: Path) -> None:
+    pixels = wide.pixels[:512, :512]
+    for name, times in (("small", 2), ("large", 4)):
+        write(tmp_path / (name + ".tif"), Image(np.tile(pixels, (times, times)), "YX"))
+    service = str(Path(plugin.__file__).parent)
+    command = [sys.executable, "-c", MEASURE, service, str(trained.model), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+    said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    small, large = map(int, said.stdout.split())
+    # Four times the pixels; held in memory, the labels and the normalised image alone would add 24 MiB.
+    assert large - small < 16 * 1024, (small, large)
