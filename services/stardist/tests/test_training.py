@@ -16,6 +16,7 @@ import pytest
 from jobs import Job, make_training, quick, reference
 
 from dl4mic_sdk.errors import SdkError
+from dl4mic_sdk.job_folder import EXIT_DONE, EXIT_STOPPED
 from dl4mic_sdk.report_notes import read_choices, read_examples
 from dl4mic_sdk.training import read_history
 
@@ -32,8 +33,6 @@ SMALL = {
     "optimise_thresholds": False,
     "keep_every": 3,
 }
-STOPPED = 4
-"""Exit status of a worker that checkpointed as asked."""
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +73,10 @@ def test_terminated_and_resumed_ends_as_if_undisturbed(undisturbed: Job, tmp_pat
     process = job.start()
     wait_for_checkpoint(job, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == STOPPED, (job.folder / "stderr.log").read_text()[-2000:]
+    assert process.wait(60) == EXIT_STOPPED, (job.folder / "stderr.log").read_text()[-2000:]
     resumed = job.again()
-    assert resumed.start().wait(120) == 0, (resumed.folder / "stderr.log").read_text()[-2000:]
+    status = resumed.start().wait(120)
+    assert status == EXIT_DONE, (resumed.folder / "stderr.log").read_text()[-2000:]
     assert resumed.events("metric")[0]["step"] > 0
     assert_same_training(resumed, undisturbed)
 
