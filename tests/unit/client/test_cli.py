@@ -336,9 +336,7 @@ def test_a_model_is_imported_and_waited_for(run: Run, server: ScriptedServer, im
     assert (sent.source, sent.model) == (images, "others")
 
 
-def test_a_model_that_is_none_ends_in_words(
-    run: Run, server: ScriptedServer, images: str
-) -> None:
+def test_a_model_that_is_none_ends_in_words(run: Run, server: ScriptedServer, images: str) -> None:
     error = {"code": "INVALID_INPUT", "message": "it is none", "hint": "Name another."}
     server.script = [state("RUNNING"), state("FAILED", error=error)]
     done = run("model", "import", images, "--name", "others", "--network", "mock")
