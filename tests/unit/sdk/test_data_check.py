@@ -2,81 +2,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, List, Optional
 
 import numpy as np
 import pytest
+from data_folders import Folders, labelled
 
-from dl4mic_sdk import data_check, dataset_reader
-from dl4mic_sdk.data_check import DataSummary, check_data
-from dl4mic_sdk.errors import DataError
+from dl4mic_sdk.data_check import DataSummary
 from dl4mic_sdk.images import Image, write
 from dl4mic_sdk.pairs import Item
-
-PARAMETERS = {
-    "validation_fraction": 0.1,
-    "split": None,
-    "seed": 0,
-    "channel": None,
-    "patch_size": None,
-}
-
-
-def labelled(shape: Any = (64, 80), seed: int = 0) -> np.ndarray:
-    """Two objects of 10 x 20 and 20 x 20 pixels, at any place."""
-    labels = np.zeros(shape, np.uint16)
-    y, x = np.random.default_rng(seed).integers(0, 10, 2)
-    labels[..., y : y + 10, x : x + 20] = 1
-    labels[..., y + 30 : y + 50, x + 40 : x + 60] = 5
-    return labels
-
-
-class Folders:
-    """A data set on disk and the request that names it."""
-
-    def __init__(self, root: Path, count: int = 4) -> None:
-        self.root = root
-        for folder in ("images", "masks", "1"):
-            (root / folder).mkdir()
-        for number in range(count):
-            self.image(
-                number, np.random.default_rng(number).integers(1, 200, (64, 80)).astype(np.uint8)
-            )
-            self.mask(number, labelled(seed=number))
-        self.request: Dict[str, Any] = {
-            "verb": "train",
-            "network": "blur",
-            "parameters": dict(PARAMETERS),
-            "data": {"source": str(root / "images"), "target": str(root / "masks"), "axes": ""},
-            "validation": None,
-            "previous": None,
-            "manifest": {"supervision": "label_images", "axes": ["YX"]},
-        }
-
-    def image(self, name: Any, pixels: np.ndarray, axes: str = "", folder: str = "images") -> Path:
-        path = self.root / folder / "{}.tif".format(name)
-        write(path, Image(pixels, axes or "TZCYX"[-pixels.ndim :], {"X": 0.5, "Y": 0.5}))
-        return path
-
-    def mask(self, name: Any, pixels: np.ndarray, axes: str = "") -> Path:
-        return self.image(name, pixels, axes, "masks")
-
-    def check(self) -> DataSummary:
-        return check_data(self.request, self.root / "1")
-
-    def fault(self) -> DataError:
-        with pytest.raises(DataError) as caught:
-            self.check()
-        return caught.value
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    return Folders(tmp_path)
 
 
 def test_a_good_set_is_summarised(folders: Folders) -> None:
@@ -359,100 +294,6 @@ def test_for_a_prediction_bad_files_do_not_keep_the_others(folders: Folders) -> 
     for number in (0, 3):
         (folders.root / "images" / "{}.tif".format(number)).unlink()
     assert {path for path, _ in folders.fault().files} == {str(broken), str(stack)}
-
-
-def counted_reads(monkeypatch: Any) -> List[str]:
-    reads: List[str] = []
-    real = dataset_reader.inspect
-
-    def counted(path: Path, axes: str) -> Any:
-        reads.append(str(path))
-        return real(path, axes)
-
-    monkeypatch.setattr(dataset_reader, "inspect", counted)
-    return reads
-
-
-def test_an_earlier_result_is_taken_over_while_no_file_changes(
-    folders: Folders, monkeypatch: Any
-) -> None:
-    reads = counted_reads(monkeypatch)
-    first = folders.check()
-    assert len(reads) == 8
-    assert folders.check() == first and len(reads) == 8
-    os.utime(str(folders.root / "masks" / "0.tif"), ns=(1, 1))
-    folders.check()
-    assert len(reads) == 16
-    folders.request["parameters"]["patch_size"] = [32, 32]
-    folders.check()
-    assert len(reads) == 24
-    folders.image(4, np.ones((64, 80), np.uint8))
-    folders.mask(4, labelled())
-    assert len(folders.check().items) == 5
-
-
-def test_the_attempt_before_is_asked_too(folders: Folders, monkeypatch: Any) -> None:
-    first = folders.check()
-    reads = counted_reads(monkeypatch)
-    (folders.root / "2").mkdir()
-    folders.request["previous"] = str(folders.root / "1")
-    assert check_data(folders.request, folders.root / "2") == first and not reads
-    assert (folders.root / "2" / "data.json").exists()
-
-
-def test_a_summary_survives_json(folders: Folders) -> None:
-    summary = folders.check()
-    assert DataSummary.from_record(json.loads(json.dumps(summary.as_record()))) == summary
-
-
-def run_check(folders: Folders) -> subprocess.CompletedProcess[bytes]:
-    attempt = folders.root / "1"
-    (attempt / "request.json").write_text(json.dumps(folders.request))
-    return subprocess.run(
-        [sys.executable, "-m", "dl4mic_sdk.data_check", str(attempt)], check=False
-    )
-
-
-def test_as_a_command(folders: Folders) -> None:
-    path = float_labels(folders)
-    assert run_check(folders).returncode == data_check.EXIT_FAULT
-    fault = json.loads((folders.root / "1" / "data_fault.json").read_text())
-    assert set(fault) == {"code", "message", "hint", "files", "file_count"}
-    assert fault["code"] == "INVALID_INPUT"
-    assert fault["files"][0]["path"] == str(path) and fault["file_count"] == 1
-    assert not (folders.root / "1" / "data.json").exists()
-    folders.mask(2, labelled())
-    assert run_check(folders).returncode == 0
-    assert (folders.root / "1" / "data.json").exists()
-    assert not (folders.root / "1" / "data_fault.json").exists()
-
-
-def test_neither_scipy_nor_a_framework_is_loaded_for_good_data(folders: Folders) -> None:
-    code = (
-        "import json, sys; from pathlib import Path; from dl4mic_sdk.data_check import check_data;"
-        "check_data(json.loads(sys.argv[1]));"
-        "print([each for each in ('scipy', 'skimage', 'matplotlib', 'grpc') if each in sys.modules])"
-    )
-    command = [sys.executable, "-c", code, json.dumps(folders.request)]
-    assert subprocess.check_output(command).strip() == b"[]"
-
-
-def test_one_pair_is_held_at_a_time(folders: Folders, monkeypatch: Any) -> None:
-    import weakref
-
-    alive: List[Any] = []
-    most: List[int] = []
-    real = dataset_reader.read
-
-    def watched(path: Path, axes: str = "") -> Image:
-        image = real(path, axes)
-        alive.append(weakref.ref(image.pixels))
-        most.append(sum(each() is not None for each in alive))
-        return image
-
-    monkeypatch.setattr(dataset_reader, "read", watched)
-    folders.check()
-    assert len(most) == 8 and max(most) <= 2
 
 
 def test_three_dimensions(folders: Folders) -> None:
