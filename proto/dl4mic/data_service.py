@@ -261,7 +261,8 @@ def _append_to(partial: Path, offset: int) -> BinaryIO:
             "header.offset", "only {} bytes have arrived so far; begin there".format(there)
         )
     file = partial.open("r+b" if offset else "w+b")
-    file.truncate(offset)
+    if offset:
+        file.truncate(offset)  # to cut an empty file would make ext4 write the whole of it when it is closed
     return file
 
 

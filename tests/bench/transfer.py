@@ -99,8 +99,6 @@ def chunks_of(path: Path) -> Iterator[bytes]:
 
 def our_put(stub: DataServiceStub, path: Path, digest: str) -> None:
     """Send under a new name each time: a file that the server has already is not sent."""
-    for old in path.parent.glob("uploads/*"):
-        old.unlink()
     location = f"uploads:{path.name}{time.monotonic_ns()}"
     header = PutDataRequest.Header(location=location, size=path.stat().st_size, sha256=digest)
 
@@ -125,8 +123,6 @@ def our_get(stub: DataServiceStub, target: Path) -> None:
 
 
 def plain_put(put: Callable[..., bytes], path: Path, digest: str) -> None:
-    for old in path.parent.glob("plain/*"):
-        old.unlink()
     assert put(chunks_of(path)).decode() == digest
 
 
@@ -136,6 +132,15 @@ def plain_get(get: Callable[..., Iterator[bytes]], target: Path) -> None:
         for chunk in get(b""):
             file.write(chunk)
             digest.update(chunk)
+
+
+def clear(kind: str, path: Path, target: Path) -> None:
+    """Delete what the same side wrote before and wait for the disk: nobody pays for what another one left to write."""
+    target.unlink(missing_ok=True)
+    if kind.endswith("upload"):
+        for old in path.parent.glob("uploads/*" if kind.startswith("our") else "plain/*"):
+            old.unlink()
+    os.sync()
 
 
 def cpu_of(pid: int) -> float:
@@ -195,10 +200,10 @@ def report(
         for number in range(rounds + 1):  # the first warms up
             turn = list(kinds)[number % 3 :] + list(kinds)[: number % 3]  # nobody always goes first
             for kind in turn:
+                clear(kind, path, target)
                 took = measure(kinds[kind], pid)
                 if number:
                     seen[kind].append(took)
-            os.sync()
     mib = path.stat().st_size >> 20
     print(f"{mib} MiB, chunks of {CHUNK_BYTES >> 10} KiB, {rounds} rounds in turn, medians")
     print(f"{'':16}{'MiB/s':>8}{'wall s':>8}{'cpu s':>8}")
