@@ -8,6 +8,7 @@ SETUP := $(VENV)/.setup-done
 LOCKS := requirements.txt services/_sdk/requirements.txt orchestrator/requirements.txt
 NETWORK ?= stardist2d
 SCHEDULES ?= 100000
+SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
 STUBS := proto/dl4mic/v1
 SOURCES := proto services/_sdk orchestrator tests $(filter-out services/_sdk,$(patsubst %/,%,$(wildcard services/*/)))
 
@@ -36,7 +37,7 @@ check: $(SETUP) ## lint, types, architecture, unit and contract tests: before ev
 	$(BIN)/ruff format --check $(SOURCES)
 	cd proto && ../$(BIN)/buf lint
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/architecture tests/unit tests/contract
+	$(BIN)/python -m pytest $(SPREAD) tests/architecture tests/unit tests/contract
 
 test: $(SETUP) ## run every test
 	$(BIN)/python tests/run_all.py

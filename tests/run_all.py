@@ -28,6 +28,9 @@ SDK_LOCK = ROOT / "services" / "_sdk" / "requirements.txt"
 SDK_PYTHONS = ("3.7", "3.9", "3.11", "3.13")
 """That SDK and stubs are tested under, with the SDK's own lock; the one that runs this tests them with its own."""
 
+SPREAD = ("--numprocesses", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile")
+"""Tests that wait for servers are run side by side, those of one file in one process."""
+
 AT_ONCE = 2
 """Of the runs under several Pythons: most of their time goes into one core."""
 
@@ -115,6 +118,7 @@ def parts() -> list[Part]:
         pytest(
             "architecture, unit, contract",
             here,
+            *SPREAD,
             "tests/architecture",
             "tests/unit",
             "tests/contract",

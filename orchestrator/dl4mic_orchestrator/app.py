@@ -99,6 +99,7 @@ class App:
             memory_bytes=settings.memory_bytes,
             gpus=_gpus(),
         )
+        self._patience = Patience(settings.heartbeat_timeout_seconds, settings.cancel_grace_seconds)
         self._warm = WarmPool(
             self.store.instances,
             self._backend,
@@ -106,6 +107,7 @@ class App:
             settings.jobs,
             settings.runtime,
             settings.instance_start_seconds,
+            self._patience.worker_seconds,
         )
         self.reconciler = self._make_reconciler()
         self._listening: Listening | None = None
@@ -171,7 +173,7 @@ class App:
             data_check=DataCheck(self._environments, settings.environment),
             dialler=Dialler(),
             settlement=settlement,
-            patience=Patience(settings.heartbeat_timeout_seconds, settings.cancel_grace_seconds),
+            patience=self._patience,
             start_seconds=settings.instance_start_seconds,
             meter=self.metrics,
         )

@@ -54,6 +54,8 @@ class WarmPool:
         Folder for what the hosts say.
     start_seconds
         What a host has until it answers.
+    silence_seconds
+        What the worker of an instance has for a sign of life while it predicts.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class WarmPool:
         jobs: Path,
         logs: Path,
         start_seconds: float,
+        silence_seconds: float,
     ) -> None:
         self._instances = instances
         self._backend = backend
@@ -71,6 +74,7 @@ class WarmPool:
         self._jobs = jobs
         self._logs = logs
         self._start_seconds = start_seconds
+        self._silence_seconds = silence_seconds
         self._changed = threading.Condition()
         self._entries: dict[WarmKey, _Entry] = {}
         self.wake = threading.Event()
@@ -229,6 +233,7 @@ class WarmPool:
             jobs=self._jobs,
             attempt=0,
             log=self._logs / f"{instance.id}.log",
+            silence_seconds=self._silence_seconds,
         )
         state = self._backend.launch(spec, lambda state: self._save(instance.id, state))
         await_serving(

@@ -261,8 +261,8 @@ def _append_to(partial: Path, offset: int) -> BinaryIO:
             "header.offset", "only {} bytes have arrived so far; begin there".format(there)
         )
     file = partial.open("r+b" if offset else "w+b")
-    if offset:
-        file.truncate(offset)  # to cut an empty file would make ext4 write the whole of it when it is closed
+    if offset:  # a file that was cut to nothing is written by ext4 as a whole when it is closed
+        file.truncate(offset)
     return file
 
 

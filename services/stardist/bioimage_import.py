@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Optional
 
 import yaml
-from formats import parameters_of, thresholds_from, write_model
+from formats import said_of, thresholds_from, write_model
 from normalisation import Normalisation
 from untrusted import LARGEST_TEXT, check_configuration, check_weights
 
@@ -66,7 +66,7 @@ def import_package(
     if _overruled(parameters, used):
         text = "images are normalised as the package says, not as asked for"
         ctx.warning("PERCENTILES_OF_PACKAGE", text)
-    return {"parameters": parameters_of(config, used), **_said(record)}
+    return {**said_of(config, used), **_said(record)}
 
 
 def _read_record(source: Path) -> Dict[str, Any]:

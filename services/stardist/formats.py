@@ -76,7 +76,16 @@ def import_plain(
         _take(weights, config, weights_path(model, which, ".h5"))
     write_model(config, _thresholds_of(source, ctx), model)
     _write_history(source / _NOTEBOOK_HISTORY, model)
-    return {"parameters": parameters_of(config, parameters), "axes": [_axes_of(config)]}
+    return said_of(config, parameters)
+
+
+def said_of(config: Mapping[str, Any], parameters: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what a configuration tells `model.json`."""
+    return {
+        "parameters": parameters_of(config, parameters),
+        "axes": [_axes_of(config)],
+        "channels": config["n_channel_in"],
+    }
 
 
 def write_model(config: Mapping[str, Any], thresholds: Thresholds, model: Path) -> None:

@@ -26,7 +26,6 @@ from untrusted import check_folder
 
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
-from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.images import Image, ImageOnDisk
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.pairs import Item
@@ -128,7 +127,6 @@ class StarDist(Network):
             return architecture.configuration(task.parameters, shape, patch, rate, channels)
         check_folder(task.parent, self.dimensions)
         config = architecture.inherited(task.parent, self.dimensions)
-        _refuse_other_channels(task, config.n_channel_in)
         overruled = architecture.differences(config, task.parameters)
         if overruled:
             ctx.warning(
@@ -210,7 +208,7 @@ class StarDist3DNetwork(StarDist):
 
 
 def _channels(task: TrainTask, ctx: Context) -> int:
-    channels = _channels_of(task.train)
+    channels = task.train[0].channels
     if channels > 1:
         ctx.warning(
             "CHANNELS",
@@ -218,19 +216,6 @@ def _channels(task: TrainTask, ctx: Context) -> int:
             "channel=0 and so on would choose one",
         )
     return channels
-
-
-def _channels_of(items: Sequence[Item]) -> int:
-    first = items[0]
-    return dict(zip(first.axes, first.shape)).get("C", 1)
-
-
-def _refuse_other_channels(task: TrainTask, takes: int) -> None:
-    has = _channels_of(task.train)
-    if task.parent is not None and has != takes:
-        hint = f"Choose one with channel=0 to channel={has - 1}." if takes == 1 else ""
-        text = f"the images have {has} channels, but model {task.parent.name} takes {takes}"
-        raise ModelError(text, hint or "Start from a model of such images, or from none.")
 
 
 def _smallest(items: Sequence[Item], dimensions: int) -> Tuple[int, ...]:

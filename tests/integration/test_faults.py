@@ -13,7 +13,9 @@ import grpc
 import pytest
 from servers import COMMANDS, Server, processes_with
 
+from dl4mic.v1.data_pb2 import ModelReference
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent, ReadLogRequest, WatchJobRequest
+from dl4mic.v1.network_pb2 import ImageHeader, PredictImageRequest
 
 PATIENCE = {"service": ["--silence", "6"], "orchestrator": ["--heartbeat-timeout", "9"]}
 """Six seconds for a worker; the orchestrator takes nine for an instance."""
@@ -147,3 +149,26 @@ def test_a_silent_instance_is_replaced(server: Server) -> None:
         JobError.UNRESPONSIVE,
         "no sign of life for 9 s",
     )
+
+
+def one_image(model: str, fault: str) -> Iterator[PredictImageRequest]:
+    header = PredictImageRequest.Header(network="blur", model=ModelReference(name=model))
+    header.image.CopyFrom(ImageHeader(axes="YX", shape=[32, 32], dtype="uint8"))
+    header.parameters["fault"].text = fault
+    yield PredictImageRequest(header=header)
+    yield PredictImageRequest(chunk=bytes(32 * 32))
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("hang", "no sign of life for 6 s"), ("leave", "the worker ended")]
+)
+def test_the_worker_of_single_images_is_replaced_by_one_that_answers(
+    server: Server, fault: str, words: str
+) -> None:
+    server.train(f"for-{fault}", epochs=1)
+    model = server.wait(f"for-{fault}").model
+    with pytest.raises(grpc.RpcError) as caught:
+        list(server.networks.PredictImage(one_image(model, fault), timeout=60))
+    assert words in caught.value.details()
+    answers = server.networks.PredictImage(one_image(model, "none"), timeout=60)
+    assert any(each.HasField("header") for each in answers)

@@ -52,7 +52,7 @@ class LaunchSpec:
     jobs: Path
     attempt: int
     log: Path
-    silence_seconds: float = 120.0
+    silence_seconds: float
 
     @property
     def warm(self) -> bool:

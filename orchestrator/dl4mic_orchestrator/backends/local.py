@@ -180,9 +180,10 @@ def _process(state: State) -> ProcessRef | None:
 def _command(python: Path, spec: LaunchSpec, socket: Path) -> list[str]:
     command = [str(python), "-m", "dl4mic_sdk", "serve", str(spec.service.folder)]
     command += ["--listen", f"unix://{socket}", "--jobs", str(spec.jobs)]
+    command += ["--silence", str(spec.silence_seconds)]
     if spec.warm:
         return [*command, "--warm", "--attempt", "1", "--idle-seconds", str(_WARM_IDLE_SECONDS)]
-    return [*command, "--attempt", str(spec.attempt), "--silence", str(spec.silence_seconds)]
+    return [*command, "--attempt", str(spec.attempt)]
 
 
 def _devices(grant: Grant) -> dict[str, str]:

@@ -29,7 +29,7 @@ FAULT_FILE = "data_fault.json"
 
 _FORMAT = 1
 _DECIDING = ("verb", "data", "validation", "prediction", "parameters")
-"""What of a request the result depends on, beside the files and the manifest's axes."""
+"""What of a request the result depends on, beside the files, the manifest's axes and the models' channels."""
 
 
 def check_data(request: Mapping[str, Any], attempt_folder: Optional[Path] = None) -> DataSummary:
@@ -54,18 +54,19 @@ def check_data(request: Mapping[str, Any], attempt_folder: Optional[Path] = None
     For a prediction only headers are read, and single bad files do not keep the others from being predicted. One
     pair of images is held at a time, whatever their number.
     """
-    check_models(request)
+    channels = check_models(request)
     if request["verb"] == "import_model":
         check_source(request)
     if "data" not in request:
         return DataSummary("none", ())
-    here = _known(request, attempt_folder)
+    asked = _asked(request, channels)
+    here = _known(request, asked, attempt_folder)
     if here is not None:
         return here
     before = Path(request["previous"]) if request.get("previous") else None
-    summary = _known(request, before) or _checked(request)
+    summary = _known(request, asked, before) or _checked(request, channels)
     if attempt_folder is not None:
-        record = {"format": _FORMAT, "asked": _asked(request), "summary": summary.as_record()}
+        record = {"format": _FORMAT, "asked": asked, "summary": summary.as_record()}
         write_json(attempt_folder / SUMMARY_FILE, record)
     return summary
 
@@ -83,10 +84,10 @@ def main(arguments: List[str]) -> int:
     return 0
 
 
-def _checked(request: Mapping[str, Any]) -> DataSummary:
+def _checked(request: Mapping[str, Any], channels: Mapping[str, int]) -> DataSummary:
     if request.get("prediction"):
         return check_predictions(request)
-    reader = DatasetReader(Need.of(request))
+    reader = DatasetReader(Need.of(request, channels))
     dataset = Dataset.of(request["data"])
     items = reader.read(dataset)
     if request["verb"] == "predict":
@@ -103,12 +104,15 @@ def _checked(request: Mapping[str, Any]) -> DataSummary:
     return reader.summary(items, targets=targets, validation=validation)
 
 
-def _asked(request: Mapping[str, Any]) -> Dict[str, Any]:
+def _asked(request: Mapping[str, Any], channels: Mapping[str, int]) -> Dict[str, Any]:
     asked = {name: request.get(name) for name in _DECIDING}
-    return dict(asked, supervision=supervision_of(request), axes=request["manifest"].get("axes"))
+    axes = request["manifest"].get("axes")
+    return dict(asked, supervision=supervision_of(request), axes=axes, channels=channels)
 
 
-def _known(request: Mapping[str, Any], attempt_folder: Optional[Path]) -> Optional[DataSummary]:
+def _known(
+    request: Mapping[str, Any], asked: Mapping[str, Any], attempt_folder: Optional[Path]
+) -> Optional[DataSummary]:
     """Return what an earlier check found, if it was asked the same and no file has changed."""
     if attempt_folder is None:
         return None
@@ -116,7 +120,7 @@ def _known(request: Mapping[str, Any], attempt_folder: Optional[Path]) -> Option
         record = read_json(attempt_folder / SUMMARY_FILE)
     except (OSError, ValueError):
         return None
-    if record["format"] != _FORMAT or record["asked"] != _asked(request):
+    if record["format"] != _FORMAT or record["asked"] != asked:
         return None
     summary = DataSummary.from_record(record["summary"])
     return summary if _unchanged(summary, request) else None

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from dl4mic_sdk.data_summary import DataSummary, FileFacts
@@ -51,6 +51,8 @@ class Need:
         Axis letter -> size of a patch, where the request gives it.
     pixels
         Pixels are to be read, not headers alone.
+    model_channels
+        Name of each model of the request -> the channels that its images have, where that is known.
     """
 
     supervision: str
@@ -59,10 +61,11 @@ class Need:
     channel_selectable: bool
     patch: Mapping[str, int]
     pixels: bool
+    model_channels: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, request: Mapping[str, Any]) -> Need:
-        """Read it from `request.json`."""
+    def of(cls, request: Mapping[str, Any], model_channels: Mapping[str, int]) -> Need:
+        """Read it from `request.json` and the models' records."""
         manifest, parameters = request["manifest"], request["parameters"]
         predicting = request["verb"] == "predict"
         patch = None if request["verb"] != "train" else parameters.get("patch_size")
@@ -73,6 +76,7 @@ class Need:
             channel_selectable="channel" in parameters,
             patch=dict(zip("ZYX"[-len(patch) :], patch)) if patch else {},
             pixels=not predicting,
+            model_channels=model_channels,
         )
 
     @property
@@ -103,6 +107,10 @@ def header_fault(info: ImageInfo, need: Need) -> Optional[Fault]:
             return Fault(text.format(sizes["C"], need.channel), "Choose another channel.")
     if planes_of(info.axes, need) is None:
         return _axes_fault(info, need)
+    has = 1 if need.channel is not None else sizes.get("C", 1)
+    for model, takes in need.model_channels.items():
+        if has != takes:
+            return _model_channels_fault(has, model, takes, need)
     if any(sizes.get(axis, 1) < size for axis, size in need.patch.items()):
         text = "is smaller ({}) than a patch of {}"
         message = text.format(said_size(info.axes, info.shape), _times(need.patch.values()))
@@ -242,6 +250,18 @@ def _channel_fault(count: int, need: Need) -> Fault:
     if need.channel_selectable:
         return Fault(message, "Choose one: channel=0 to channel={}.".format(count - 1))
     return Fault(message, "Save one channel, e.g. in Fiji with Image > Color > Split Channels.")
+
+
+def _model_channels_fault(has: int, model: str, takes: int, need: Need) -> Fault:
+    text = "has {}, but model {} takes {}"
+    message = text.format(_counted(has, "channel"), model, takes)
+    if takes == 1 and need.channel_selectable:
+        return Fault(message, "Choose one: channel=0 to channel={}.".format(has - 1))
+    return Fault(message, "Give images with as many, or choose another model.")
+
+
+def _counted(count: int, what: str) -> str:
+    return "{} {}{}".format(count, what, "" if count == 1 else "s")
 
 
 def _axes_fault(info: ImageInfo, need: Need) -> Fault:

@@ -121,6 +121,7 @@ def try_training(
         request,
         task.model,
         data=task.data.as_record(),
+        channels=task.train[0].channels,
         split=task.split,
         parent=task.parent,
         device=ctx.device,

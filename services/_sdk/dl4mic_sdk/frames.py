@@ -8,6 +8,9 @@ import socket
 import struct
 from typing import Any, Dict, Mapping, Tuple
 
+BEAT = {"beat": True}
+"""Values of a frame that says no more than that the worker lives."""
+
 _LENGTHS = struct.Struct("<IQ")
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Dict, Mapping
 
 from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.qc.candidates import with_all_weights
@@ -12,13 +12,18 @@ from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.training import weights_path
 
 
-def check_models(request: Mapping[str, Any]) -> None:
+def check_models(request: Mapping[str, Any]) -> Dict[str, int]:
     """Look at the models of a request: those to apply or score, and the one that a training starts from.
 
     Parameters
     ----------
     request
         Content of `request.json`.
+
+    Returns
+    -------
+    dict
+        Name of each model -> the channels that an image must have for it, where its record says so.
 
     Raises
     ------
@@ -27,9 +32,14 @@ def check_models(request: Mapping[str, Any]) -> None:
         for. A model without a list of its weights is left to its network to judge.
     """
     models, parent = request.get("models") or [], request.get("parent")
+    channels: Dict[str, int] = {}
     for each in [*models, *([parent] if parent else ())]:
         folder = Path(each["folder"])
-        check_model(ModelFolder.open(each["name"], folder, each["weights"], request["network"]))
+        model = ModelFolder.open(each["name"], folder, each["weights"], request["network"])
+        check_model(model)
+        if isinstance(model.record.get("channels"), int):
+            channels[model.name] = model.record["channels"]
+    return channels
 
 
 def check_model(model: ModelFolder) -> None:

@@ -30,6 +30,7 @@ _KINDS: Mapping[str, Tuple[type, ...]] = {
     "citations": (list,),
     "weights": (list,),
     "licence": (str,),
+    "channels": (int,),
     "parent": (dict, type(None)),
 }
 """What readers of a record rely on, where it is there."""
@@ -40,6 +41,7 @@ def begin(
     model: Path,
     *,
     data: Mapping[str, Any],
+    channels: int,
     split: Mapping[str, Any],
     parent: Optional[ModelFolder],
     device: Device,
@@ -54,6 +56,8 @@ def begin(
         Folder of the model.
     data
         Summary and fingerprints of the training data.
+    channels
+        That its images have, and images for the model must have.
     split
         How the validation part was chosen.
     parent
@@ -79,6 +83,7 @@ def begin(
         "parameters": request["parameters"],
         "given": request["given"],
         "data": data,
+        "channels": channels,
         "split": split,
         "parent": {"name": parent.name, "weights": parent.weights} if parent else None,
         "versions": _versions(manifest["packages"]),
@@ -129,8 +134,8 @@ def imported(
     origin
         Format, name and SHA-256 of the file or folder that it came in.
     said
-        What `Network.import_model` learned: ``parameters``, ``axes``, ``licence``, ``citations`` and what else the
-        package states.
+        What `Network.import_model` learned: ``parameters``, ``axes``, ``channels``, ``licence``,
+        ``citations`` and what else the package states.
 
     Returns
     -------

@@ -54,6 +54,11 @@ class Item:
     fault: str = ""
     planes: str = ""
 
+    @property
+    def channels(self) -> int:
+        """How many channels a network sees of it."""
+        return dict(zip(self.axes, self.shape)).get("C", 1)
+
     def read_source(self) -> Image:
         """Read the image, mapped where possible.
 

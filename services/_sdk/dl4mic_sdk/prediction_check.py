@@ -39,7 +39,7 @@ def check_predictions(request: Mapping[str, Any]) -> DataSummary:
     """
     data = request["data"]
     axes = (data.get("axes") or "").upper()
-    checker = _Checker(Need.of(request), axes)
+    checker = _Checker(Need.of(request, {}), axes)
     pairs = pair(request["prediction"], data["target"])
     sources: Dict[str, Path] = {}
     if data.get("source"):

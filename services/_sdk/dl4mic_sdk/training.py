@@ -39,7 +39,7 @@ HISTORY_NAME = "history.csv"
 """Name of the loss record in a model's folder: one row an epoch."""
 
 _STATE_NAME = "training.json"
-_SECONDS_BETWEEN_PROGRESS = 0.5
+_SECONDS_BETWEEN_PROGRESS = 1.0
 SECONDS_BETWEEN_CHECKPOINTS = 5.0
 """Epochs of a second would otherwise spend more on checkpoints than on steps."""
 

@@ -52,6 +52,7 @@ def train(request: Mapping[str, Any], data: DataSummary, network: Network, ctx: 
         request,
         task.model,
         data=data.as_record(),
+        channels=task.train[0].channels,
         split=task.split,
         parent=task.parent,
         device=ctx.device,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The worker that holds one model and predicts single images: ``python -m dl4mic_sdk.warm_worker FOLDER FD``."""
+"""The worker that holds one model and predicts single images: ``python -m dl4mic_sdk.warm_worker FOLDER FD SECONDS``.
+
+Every so many seconds it says that it lives; one that hangs in native code does not.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ import logging
 import os
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -19,7 +24,7 @@ from dl4mic_sdk.axis_order import AXES
 from dl4mic_sdk.data_rules import not_finite_fault
 from dl4mic_sdk.diagnosis import fault_of
 from dl4mic_sdk.errors import ImageError
-from dl4mic_sdk.frames import receive_frame, send_frame
+from dl4mic_sdk.frames import BEAT, receive_frame, send_frame
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.job_folder import REQUEST_FILE, read_json
 from dl4mic_sdk.network import Network
@@ -33,20 +38,48 @@ log = logging.getLogger("dl4mic.worker")
 def main(arguments: List[str]) -> int:
     """Serve images on an inherited socket until it is closed."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    connection = socket.socket(fileno=int(arguments[1]))
+    folder, descriptor, beat_seconds = arguments
+    connection = _Connection(socket.socket(fileno=int(descriptor)))
+    threading.Thread(target=connection.beat, args=(float(beat_seconds),), daemon=True).start()
     try:
-        network = _load(Path(arguments[0]))
+        network = _load(Path(folder))
     except Exception as error:
         log.error("the model could not be loaded", exc_info=error)
-        send_frame(connection, {"fault": fault_of(error)})
+        connection.send({"fault": fault_of(error)})
         return 1
-    send_frame(connection, {"ready": True})
+    connection.send({"ready": True})
     while True:
         try:
-            values, content = receive_frame(connection)
+            values, content = connection.receive()
         except EOFError:
             return 0
         _answer(connection, network, values, content)
+
+
+class _Connection:
+    """The line to the host, which two threads speak on: frames, and signs of life while there is work."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._lock = threading.Lock()
+        self._working = True
+
+    def send(self, values: Dict[str, Any], content: bytes = b"") -> None:
+        with self._lock:
+            send_frame(self._socket, values, content)
+
+    def receive(self) -> Tuple[Dict[str, Any], bytes]:
+        """Wait for the next image; nobody listens for signs of life meanwhile."""
+        self._working = False
+        frame = receive_frame(self._socket)
+        self._working = True
+        return frame
+
+    def beat(self, seconds: float) -> None:
+        while True:
+            time.sleep(seconds)
+            if self._working:
+                self.send(BEAT)
 
 
 def _load(folder: Path) -> Network:
@@ -61,16 +94,16 @@ def _load(folder: Path) -> Network:
 
 
 def _answer(
-    connection: socket.socket, network: Network, values: Dict[str, Any], content: bytes
+    connection: _Connection, network: Network, values: Dict[str, Any], content: bytes
 ) -> None:
     try:
         prediction = network.predict_image(_image(values, content))
     except Exception as error:
         log.error("the image could not be predicted", exc_info=error)
-        send_frame(connection, {"fault": fault_of(error)})
+        connection.send({"fault": fault_of(error)})
         return
     _send(connection, prediction)
-    send_frame(connection, {"end": True})
+    connection.send({"end": True})
 
 
 def _image(values: Dict[str, Any], content: bytes) -> Image:
@@ -93,7 +126,7 @@ def _image(values: Dict[str, Any], content: bytes) -> Image:
     return Image(native, axes, values["pixel_size"], "image")
 
 
-def _send(connection: socket.socket, prediction: Prediction) -> None:
+def _send(connection: _Connection, prediction: Prediction) -> None:
     for title, image in prediction.images.items():
         whole = image if isinstance(image, Image) else image.whole()
         pixels = np.ascontiguousarray(whole.pixels)
@@ -104,9 +137,9 @@ def _send(connection: socket.socket, prediction: Prediction) -> None:
             "dtype": pixels.dtype.newbyteorder("=").name,
             "pixel_size": dict(image.pixel_size),
         }
-        send_frame(connection, values, pixels.astype(pixels.dtype.newbyteorder("<")).tobytes())
+        connection.send(values, pixels.astype(pixels.dtype.newbyteorder("<")).tobytes())
     for title, table in prediction.tables.items():
-        send_frame(connection, {"table": title}, _csv(table).encode("utf-8"))
+        connection.send({"table": title}, _csv(table).encode("utf-8"))
 
 
 def _csv(table: Table) -> str:

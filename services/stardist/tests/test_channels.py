@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jobs import EXAMPLE, Job, make, reference
+from jobs import EXAMPLE, Job, make, make_export, make_import, reference
 from normalisation import Normalisation
 from stardist.models import StarDist2D
 
-from dl4mic_sdk.errors import DataError, ModelError
+from dl4mic_sdk.errors import DataError
 from dl4mic_sdk.images import Image, inspect, read, write
 
 TRAIN = EXAMPLE / "stardist2d" / "train"
@@ -94,10 +94,11 @@ def test_tiles_of_channels_are_those_of_the_whole(
 def test_another_number_of_channels_is_refused_by_name(
     of_two: Job, trained: Job, two_channels: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=r"nuclei\.tif has 1 channel, but the model takes 2"):
+    with pytest.raises(DataError, match=r"nuclei\.tif has 1 channel, but model \S+ takes 2"):
         predict(tmp_path / "few", of_two, TRAIN / "source")
-    with pytest.raises(DataError, match=r"has 2 channels, but the model takes 1: .*channel=0"):
+    with pytest.raises(DataError, match=r"has 2 channels, but model \S+ takes 1") as many:
         predict(tmp_path / "many", trained, two_channels)
+    assert "channel=0 to channel=1" in many.value.hint
     job = predict(tmp_path / "one", trained, two_channels, channel=0)
     assert read(job.predictions / "nuclei.tif").pixels.max() > 50
 
@@ -105,13 +106,26 @@ def test_another_number_of_channels_is_refused_by_name(
 def test_a_parent_of_other_channels_is_refused(
     of_two: Job, trained: Job, two_channels: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        ModelError, match=r"the images have 2 channels, but model .* takes 1"
-    ) as one:
+    with pytest.raises(DataError, match=r"has 2 channels, but model \S+ takes 1") as one:
         train(tmp_path / "one", two_channels, parent=reference(trained))
     assert "channel=0 to channel=1" in one.value.hint
-    with pytest.raises(ModelError, match=r"the images have 1 channels, but model .* takes 2"):
+    with pytest.raises(DataError, match=r"has 1 channel, but model \S+ takes 2"):
         train(tmp_path / "two", TRAIN / "source", parent=reference(of_two))
+
+
+@pytest.mark.parametrize("form", ["stardist", "bioimageio"])
+def test_a_model_of_channels_goes_out_and_comes_back_the_same(
+    form: str, of_two: Job, two_channels: Path, tmp_path: Path
+) -> None:
+    out = make_export(tmp_path / "out", "stardist2d", reference(of_two), form).run()
+    back = make_import(tmp_path / "back", "stardist2d", out.exported).run()
+    ours, theirs = (
+        read(predict(tmp_path / name, each, two_channels).predictions / "nuclei.tif").pixels
+        for name, each in {"ours": of_two, "theirs": back}.items()
+    )
+    np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(DataError, match=r"has 1 channel, but model \S+ takes 2"):
+        predict(tmp_path / "few", back, TRAIN / "source")
 
 
 def test_a_time_series_keeps_its_axes(trained: Job, tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ class Blur(Network):
         self._weights: Dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
 
     def predict_image(self, image: Image) -> Prediction:
+        if self.parameters.get("fault", "none") != "none":
+            go_wrong(self.parameters["fault"])
         smoothed = smooth(image, self._weights["sigma"])
         labels, count = ndimage.label(smoothed > self._weights["threshold"])
         sizes = np.bincount(labels.ravel(), minlength=count + 1)

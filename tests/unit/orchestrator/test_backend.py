@@ -49,7 +49,7 @@ def backend(tmp_path: Path) -> LocalBackend:
 def spec(tmp_path: Path, attempt: int = 1) -> LaunchSpec:
     service = ServiceSpec("blur", tmp_path, ("3.11",))
     return LaunchSpec(
-        "i-1", service, Grant(1, 0, (2, 3)), tmp_path / "jobs", attempt, tmp_path / "log"
+        "i-1", service, Grant(1, 0, (2, 3)), tmp_path / "jobs", attempt, tmp_path / "log", 60.0
     )
 
 

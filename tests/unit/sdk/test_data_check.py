@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 import pytest
@@ -221,6 +221,37 @@ def test_a_channel_is_chosen(folders: Folders, axes: str) -> None:
     assert (item.axes, item.shape) == ("YX", (64, 80))
     np.testing.assert_array_equal(item.read_source().pixels, pixels[1] + 2)
     assert item.read_target().axes == "YX"
+
+
+@pytest.mark.parametrize(("has", "takes"), [(1, 2), (3, 1), (3, 2)])
+def test_images_of_other_channels_than_the_model_takes_are_refused(
+    folders: Folders, has: int, takes: int
+) -> None:
+    folders.request["manifest"]["axes"] = ["YX", "CYX"]
+    folders.request["parent"] = a_model(folders.root / "m", channels=takes)
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 99, (has, 64, 80)).astype(np.uint8)
+        folders.image(number, pixels[0] if has == 1 else pixels, "YX" if has == 1 else "CYX")
+    fault = folders.fault()
+    counted = "1 channel" if has == 1 else f"{has} channels"
+    assert fault.files[0][1] == f"has {counted}, but model m:1 takes {takes}"
+    assert ("channel=0 to channel=2" in fault.hint) == (takes == 1)
+    folders.request["parent"] = a_model(folders.root / "m", channels=has)
+    folders.check()
+
+
+def test_the_channel_that_is_chosen_is_the_one_that_the_model_takes(folders: Folders) -> None:
+    folders.request["parent"] = a_model(folders.root / "m", channels=1)
+    folders.request["parameters"]["channel"] = 2
+    for number in range(4):
+        folders.image(number, np.full((3, 64, 80), number, np.uint8), "CYX")
+    folders.check()
+
+
+def a_model(folder: Path, **record: Any) -> Dict[str, str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "model.json").write_text(json.dumps({"network": "blur", **record}))
+    return {"name": "m:1", "folder": str(folder), "weights": "best"}
 
 
 def test_missing_folders_and_names(folders: Folders) -> None:

@@ -84,7 +84,7 @@ def serve(settings: Settings) -> None:
         done.set,
         settings.silence_seconds,
     )
-    warm = WarmWorkers(jobs, settings.idle_seconds)
+    warm = WarmWorkers(jobs, settings.idle_seconds, settings.silence_seconds)
     listening = listen(
         settings.listen,
         {

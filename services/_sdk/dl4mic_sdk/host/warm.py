@@ -24,7 +24,9 @@ from dl4mic.plain import request_record
 from dl4mic.server import CHUNK_BYTES, RpcError
 from dl4mic.v1.network_pb2 import PredictImageRequest, PredictImageResponse
 from dl4mic.v1.request_pb2 import JobOptions, PredictRequest
-from dl4mic_sdk.frames import receive_frame, send_frame
+from dl4mic_sdk.frames import BEAT, receive_frame, send_frame
+from dl4mic_sdk.host import faults
+from dl4mic_sdk.host.attempt import HEARTBEAT_SECONDS
 from dl4mic_sdk.host.jobs import Jobs
 from dl4mic_sdk.job_folder import LOG_FILE, REQUEST_FILE, write_json
 
@@ -43,11 +45,15 @@ class WarmWorkers:
         Gives networks and locations.
     idle_seconds
         A worker that has had no image for so long is ended.
+    silence_seconds
+        A worker that has neither answered nor worked for so long hangs, and is ended: a call that waits for another
+        one's image must not wait for ever.
     """
 
-    def __init__(self, jobs: Jobs, idle_seconds: float) -> None:
+    def __init__(self, jobs: Jobs, idle_seconds: float, silence_seconds: float) -> None:
         self._jobs = jobs
         self._idle_seconds = idle_seconds
+        self._silence_seconds = silence_seconds
         self._lock = threading.Lock()
         self._worker: Optional[_WarmWorker] = None
         self._timer: Optional[threading.Timer] = None
@@ -73,13 +79,12 @@ class WarmWorkers:
             self._keep_warm()
             worker = self._worker_for(record)
             try:
+                worker.await_model()
                 parts = worker.predict(_image_values(header), pixels)
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, _ModelError) as error:
+                told = self._told(error, worker)
                 self._end_worker()
-                message = "the worker ended while it predicted the image: {}".format(error)
-                raise RpcError(
-                    grpc.StatusCode.INTERNAL, message, "WORKER_DIED", worker.last_words()
-                ) from error
+                raise told from error
         for values, content in parts:
             yield from _responses(values, content)
 
@@ -101,8 +106,19 @@ class WarmWorkers:
     def _worker_for(self, record: Dict[str, Any]) -> _WarmWorker:
         if self._worker is None or self._worker.record != record or not self._worker.alive():
             self._end_worker()
-            self._worker = _WarmWorker(record)
+            self._worker = _WarmWorker(record, self._silence_seconds)
         return self._worker
+
+    def _told(self, error: Exception, worker: _WarmWorker) -> RpcError:
+        """Say to the caller what became of the worker."""
+        if isinstance(error, _ModelError):
+            fault, code = error.fault, grpc.StatusCode.FAILED_PRECONDITION
+            return RpcError(code, fault["message"], fault["code"], fault["hint"])
+        if isinstance(error, socket.timeout):
+            hung = faults.silent(self._silence_seconds)
+            return RpcError(grpc.StatusCode.INTERNAL, hung["message"], hung["code"], "Try again.")
+        message = "the worker ended while it predicted the image: {}".format(error)
+        return RpcError(grpc.StatusCode.INTERNAL, message, "WORKER_DIED", worker.last_words())
 
     def _keep_warm(self) -> None:
         self.last_used = time.monotonic()
@@ -118,14 +134,27 @@ class WarmWorkers:
         self._worker = None
 
 
-class _WarmWorker:
-    """A worker process that holds one model."""
+class _ModelError(Exception):
+    """The worker could not load its model."""
 
-    def __init__(self, record: Dict[str, Any]) -> None:
+    def __init__(self, fault: Dict[str, Any]) -> None:
+        super().__init__(fault["message"])
+        self.fault = fault
+
+
+class _WarmWorker:
+    """A worker process that holds one model.
+
+    Its methods raise OSError or EOFError when it has ended, and socket.timeout when it gives no sign of life.
+    """
+
+    def __init__(self, record: Dict[str, Any], silence_seconds: float) -> None:
         self.record = record
+        self._ready = False
         self._folder = Path(tempfile.mkdtemp(prefix="dl4mic-warm-"))
         write_json(self._folder / REQUEST_FILE, record)
         self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(silence_seconds)
         with theirs, (self._folder / LOG_FILE).open("wb") as output:
             self._process = subprocess.Popen(
                 [
@@ -134,6 +163,7 @@ class _WarmWorker:
                     "dl4mic_sdk.warm_worker",
                     str(self._folder),
                     str(theirs.fileno()),
+                    str(min(HEARTBEAT_SECONDS, silence_seconds / 4)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -141,13 +171,15 @@ class _WarmWorker:
                 start_new_session=True,
                 pass_fds=[theirs.fileno()],
             )
-        ready, _ = receive_frame(self._socket)
-        if "fault" in ready:
-            fault = ready["fault"]
-            self.end()
-            raise RpcError(
-                grpc.StatusCode.FAILED_PRECONDITION, fault["message"], fault["code"], fault["hint"]
-            )
+
+    def await_model(self) -> None:
+        """Wait until its model is loaded."""
+        if self._ready:
+            return
+        values, _ = self._receive()
+        if "fault" in values:
+            raise _ModelError(values["fault"])
+        self._ready = True
 
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -156,7 +188,7 @@ class _WarmWorker:
         send_frame(self._socket, values, pixels)
         parts: List[Tuple[Dict[str, Any], bytes]] = []
         while True:
-            values, content = receive_frame(self._socket)
+            values, content = self._receive()
             if "fault" in values:
                 fault = values["fault"]
                 raise RpcError(
@@ -165,6 +197,13 @@ class _WarmWorker:
             if values.get("end"):
                 return parts
             parts.append((values, content))
+
+    def _receive(self) -> Tuple[Dict[str, Any], bytes]:
+        """Wait for a frame that is more than a sign of life."""
+        while True:
+            values, content = receive_frame(self._socket)
+            if values != BEAT:
+                return values, content
 
     def last_words(self) -> str:
         text = (self._folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip()
