@@ -43,7 +43,7 @@ test: $(SETUP) ## run every test
 	$(BIN)/python tests/run_all.py
 
 schedules: $(SETUP) ## play faults in any order against the orchestrator's core: make schedules SCHEDULES=100000
-	SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest tests/unit/orchestrator/test_schedules.py
+	SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/unit/orchestrator/test_schedules.py
 
 bench: $(SETUP) ## measure NETWORK against its bare library; prints tables of ratios
 	$(BIN)/python tests/bench/run.py $(NETWORK)
