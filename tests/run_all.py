@@ -154,7 +154,8 @@ def _service_under(version: str) -> Part:
     except environments.MissingPython as reason:
         return missing(name, reason)
     variables = {SERVICE_PYTHON: str(python), "PYTHONPATH": environments.source_path()}
-    return pytest(name, Path(sys.executable), "tests/contract", "-k", "service", **variables)
+    arguments = (*SPREAD, "tests/contract", "-k", "service")
+    return pytest(name, Path(sys.executable), *arguments, **variables)
 
 
 def _service(folder: Path) -> Iterator[Part]:

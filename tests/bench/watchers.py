@@ -28,8 +28,8 @@ from dl4mic.v1.job_pb2_grpc import JobServiceStub
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = "blur"
 PROCESSES = 4
-TURNS = 8
-SECONDS = 6.0
+TURNS = 6
+SECONDS = 10.0
 SETTLING_SECONDS = 2.0
 
 
@@ -47,6 +47,7 @@ def main(network: str, watchers: int) -> None:
         )
         try:
             measure(client.server, job.id, network, watchers)
+            sys.stdout.flush()
         finally:
             job.cancel()
             for _ in job.watch():
@@ -101,7 +102,8 @@ class Seen:
         for event in self._watch:
             self.events, self.last = self.events + 1, event.sequence
             progress = event.progress
-            if event.HasField("state") and event.state.state >= Job.SUCCEEDED:
+            ended = event.state.state if event.HasField("state") else Job.RUNNING
+            if ended in (Job.SUCCEEDED, Job.FAILED):
                 sys.stderr.write(f"the training ended: {event.state}\n")
                 os._exit(1)
             if (
@@ -114,6 +116,10 @@ class Seen:
 
 def seconds_per_step(steps: list[tuple[float, float]]) -> float:
     """Seconds per unit of progress, between the first and the last of a turn."""
+    if len(steps) < 3:
+        raise SystemExit(
+            f"{len(steps)} reports of progress in {SECONDS:g} s are too few to measure"
+        )
     (began, first), (ended, last) = steps[0], steps[-1]
     return (ended - began) / (last - first)
 

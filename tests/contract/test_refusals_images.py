@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from refusals import Refuse, Spoil, Words, predict_with, train_on
-from servers import write_spots
+from refusals import Refuse, Spoil, Words, predict_with, train_on, write_model
+from servers import Server, write_spots
 
 from dl4mic.v1.data_pb2 import Dataset
+from dl4mic.v1.job_pb2 import Job
 from dl4mic.v1.request_pb2 import TrainRequest
 
 
@@ -223,3 +224,22 @@ def test_a_folder_of_which_nothing_can_be_predicted(
     refusal = refuse(predict_with(model, f"{tmp_path}/images"))
     assert (refusal.code, set(refusal.files)) == ("INVALID_INPUT", set(ALL))
     refusal.assert_says("channel=0 to channel=2")
+
+
+def test_images_of_other_channels_than_the_model_takes(refuse: Refuse, tmp_path: Path) -> None:
+    write_model(tmp_path, channels=2)
+    refusal = refuse(predict_with(tmp_path))
+    assert (refusal.code, len(refusal.files)) == ("INVALID_INPUT", 5)
+    refusal.assert_says("has 1 channel", "takes 2", "choose another model")
+
+
+def test_a_file_of_several_series_is_used_with_a_warning(
+    server: Server, tmp_path: Path, model: Path
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "two.tif") as file:
+        for size in (48, 32):
+            file.write(np.full((size, size), 100, np.uint16))
+    job = server.networks.Predict(predict_with(model, str(tmp_path)))
+    assert server.wait(job.id).state == Job.SUCCEEDED
+    said = {each.warning.code: each.warning.message for each in server.events(job.id)}
+    assert "two.tif has 2" in said["SEVERAL_SERIES"]
