@@ -118,7 +118,7 @@ class Network(ABC):
         -------
         Mapping
             What is known of it for `model.json`: ``parameters`` (those that `load` needs at least), and ``axes``,
-            ``licence``, ``citations``, ... where the model states them.
+            ``channels`` (how many an image must have), ``licence``, ``citations``, ... where the model states them.
 
         Raises
         ------
