@@ -19,10 +19,12 @@ from dl4mic_client.cli.exit_codes import ExitCode
 
 CTRL_C = b"\x03"
 PATIENCE_SECONDS = 20
-# Not by preexec_fn: this process has gRPC's threads, and must not fork.
+# Not by preexec_fn: this process has gRPC's threads, and must not fork. What a shell runs in the background has SIGINT
+# ignored, and so has what it starts.
 AT_A_TERMINAL = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from dl4mic_client.cli import main
 main()
 """
