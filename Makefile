@@ -8,7 +8,7 @@ SETUP := $(VENV)/.setup-done
 LOCKS := requirements.txt services/_sdk/requirements.txt orchestrator/requirements.txt
 NETWORK ?= stardist2d
 SCHEDULES ?= 100000
-SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
+SPREAD := --numprocesses auto --maxprocesses 4
 STUBS := proto/dl4mic/v1
 SOURCES := proto services/_sdk orchestrator tests $(filter-out services/_sdk,$(patsubst %/,%,$(wildcard services/*/)))
 
@@ -37,13 +37,13 @@ check: $(SETUP) ## lint, types, architecture, unit and contract tests: before ev
 	$(BIN)/ruff format --check $(SOURCES)
 	cd proto && ../$(BIN)/buf lint
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(SPREAD) tests/architecture tests/unit tests/contract
+	$(BIN)/python -m pytest $(SPREAD) --dist loadfile tests/architecture tests/unit tests/contract
 
 test: $(SETUP) ## run every test
 	$(BIN)/python tests/run_all.py
 
 schedules: $(SETUP) ## play faults in any order against the orchestrator's core: make schedules SCHEDULES=100000
-	SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/unit/orchestrator/test_schedules.py
+	SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest $(SPREAD) tests/unit/orchestrator/test_schedules.py
 
 bench: $(SETUP) ## measure NETWORK against its bare library; prints tables of ratios
 	$(BIN)/python tests/bench/run.py $(NETWORK)

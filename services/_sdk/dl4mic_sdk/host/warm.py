@@ -81,7 +81,7 @@ class WarmWorkers:
             try:
                 worker.await_model()
                 parts = worker.predict(_image_values(header), pixels)
-            except (OSError, EOFError, _ModelError) as error:
+            except (OSError, EOFError) as error:
                 told = self._told(error, worker)
                 self._end_worker()
                 raise told from error
@@ -111,9 +111,6 @@ class WarmWorkers:
 
     def _told(self, error: Exception, worker: _WarmWorker) -> RpcError:
         """Say to the caller what became of the worker."""
-        if isinstance(error, _ModelError):
-            fault, code = error.fault, grpc.StatusCode.FAILED_PRECONDITION
-            return RpcError(code, fault["message"], fault["code"], fault["hint"])
         if isinstance(error, socket.timeout):
             hung = faults.silent(self._silence_seconds)
             return RpcError(grpc.StatusCode.INTERNAL, hung["message"], hung["code"], "Try again.")
@@ -132,14 +129,6 @@ class WarmWorkers:
         if self._worker is not None:
             self._worker.end()
         self._worker = None
-
-
-class _ModelError(Exception):
-    """The worker could not load its model."""
-
-    def __init__(self, fault: Dict[str, Any]) -> None:
-        super().__init__(fault["message"])
-        self.fault = fault
 
 
 class _WarmWorker:
@@ -178,7 +167,9 @@ class _WarmWorker:
             return
         values, _ = self._receive()
         if "fault" in values:
-            raise _ModelError(values["fault"])
+            self.end()
+            fault, code = values["fault"], grpc.StatusCode.FAILED_PRECONDITION
+            raise RpcError(code, fault["message"], fault["code"], fault["hint"])
         self._ready = True
 
     def alive(self) -> bool:
