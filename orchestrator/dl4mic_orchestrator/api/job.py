@@ -38,8 +38,8 @@ from dl4mic_orchestrator.store.jobs import Filter, JobStore
 _LOG_FILE = "stderr.log"
 _DEFAULT_PAGE = 100
 _TOKEN = re.compile("[0-9]{1,18}")
-_WATCH_SECONDS = 1.0
-"""How often a watcher that is gone is noticed; events wake a watch at once."""
+_WATCH_SECONDS = 10.0
+"""How long a watch sleeps when nobody wakes it; events do, and the end of its call."""
 
 
 class JobApi(JobServiceServicer):
@@ -96,6 +96,7 @@ class JobApi(JobServiceServicer):
         """Send events as they come, until the job has ended."""
         after = request.after_sequence
         with translated(), self._jobs.watched(request.job_id) as feed:
+            context.add_callback(feed.wake)
             while context.is_active() and not feed.is_over(after):
                 for event in feed.behind(after, _WATCH_SECONDS):
                     after = event.sequence

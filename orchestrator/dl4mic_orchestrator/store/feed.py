@@ -54,6 +54,11 @@ class Feed:
                 self._ended = JobState(states[-1]).ended if states else self._ended
                 self._changed.notify_all()
 
+    def wake(self) -> None:
+        """Let all who wait look whether somebody still listens to them."""
+        with self._changed:
+            self._changed.notify_all()
+
     def behind(self, after: int, timeout_seconds: float) -> list[JobEvent]:
         """Give the events behind a sequence number, in order; wait a while where there are none as yet.
 

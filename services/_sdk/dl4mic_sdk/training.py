@@ -39,7 +39,6 @@ HISTORY_NAME = "history.csv"
 """Name of the loss record in a model's folder: one row an epoch."""
 
 _STATE_NAME = "training.json"
-_SECONDS_BETWEEN_PROGRESS = 1.0
 SECONDS_BETWEEN_CHECKPOINTS = 5.0
 """Epochs of a second would otherwise spend more on checkpoints than on steps."""
 
@@ -189,7 +188,7 @@ class _Loop:
             pending.append(self._learner.train_step(next(batches)))
             self.progress.step += 1
             now = time.monotonic()
-            if now - self._reported >= _SECONDS_BETWEEN_PROGRESS:
+            if now - self._reported >= seconds_between_progress(now - self._started):
                 self._add(pending)
                 self._report_progress()
             if self._ctx.stopping or now - self._checkpointed >= _MOST_SECONDS_AT_STAKE:
@@ -330,6 +329,19 @@ class _Loop:
             if not begun:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def seconds_between_progress(passed: float) -> float:
+    """Tell how long to wait between two reports: a twentieth of the time so far, from one second to five.
+
+    A bar moves no finer, and each report costs the orchestrator a message to each who watches.
+
+    Parameters
+    ----------
+    passed
+        Seconds since the training began.
+    """
+    return min(5.0, max(1.0, passed / 20))
 
 
 _UNITS = {

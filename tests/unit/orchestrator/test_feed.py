@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from dl4mic.v1.job_pb2 import Job, JobEvent
+from dl4mic.v1.job_pb2 import Job, JobEvent, WatchJobRequest
+from dl4mic_orchestrator.api import job as job_api
 from dl4mic_orchestrator.records import JobState
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.feed import JobGoneError
@@ -103,3 +104,36 @@ def test_a_deleted_job_is_not_waited_for(jobs: JobStore) -> None:
         jobs.delete("a")
         with pytest.raises(JobGoneError):
             feed.behind(0, WAIT)
+
+
+class Caller:
+    """What a call's context says of the one who made it."""
+
+    def __init__(self) -> None:
+        self.here = threading.Event()
+        self.here.set()
+        self.is_active = self.here.is_set
+        self.told: list[Callable[[], None]] = []
+
+    def add_callback(self, tell: Callable[[], None]) -> None:
+        self.told.append(tell)
+
+    def leave(self) -> None:
+        self.here.clear()
+        for tell in self.told:
+            tell()
+
+
+def test_a_watch_ends_when_its_caller_leaves(
+    jobs: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_api, "_WATCH_SECONDS", 3600.0)
+    api, caller = (
+        job_api.JobApi(jobs, tmp_path, wake=lambda: None, obstacles=lambda _: []),
+        Caller(),
+    )
+    watch = api.WatchJob(WatchJobRequest(job_id="a"), caller)
+    assert next(watch).sequence == 1
+    threading.Timer(0.2, caller.leave).start()
+    assert list(watch) == []
+    assert jobs._feeds._feeds == {}

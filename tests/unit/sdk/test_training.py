@@ -132,6 +132,11 @@ def test_reports_metrics_of_every_epoch_and_the_time_left(attempt: Attempt) -> N
     assert (last["done"], last["total"], last["seconds_left"]) == (30, 30, 0)
 
 
+@pytest.mark.parametrize(("passed", "wait"), [(0, 1), (20, 1), (60, 3), (100, 5), (86_400, 5)])
+def test_long_trainings_report_less_often(passed: float, wait: float) -> None:
+    assert training.seconds_between_progress(passed) == wait
+
+
 @pytest.mark.parametrize("step", [0, 7, 14, 29])
 def test_stopped_and_resumed_ends_as_if_undisturbed(tmp_path: Path, step: int) -> None:
     whole = Attempt(tmp_path / "whole", 1)
