@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from normalisation import TINY, Normalisation
 from skimage.segmentation import relabel_sequential
 from stardist.utils import fill_label_holes
 from targets import Batch, Targets
 
 from dl4mic_sdk.augment import Augmentation, FlipRotate, GaussianNoise, Intensity, Warp
 from dl4mic_sdk.images import Image
+from dl4mic_sdk.normalisation import TINY, Normalisation
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.patches import Augment, Patch, PatchSampler, shows_object
 

@@ -14,7 +14,6 @@ import yaml
 from architecture import divisor_of
 from fiji import INPUT_NAME, OUTPUT_NAME, write_bundle
 from formats import folder_name
-from normalisation import Normalisation
 from segmentation import open_model
 from stardist import __version__ as library_version
 from stardist.bioimageio_utils import DEEPIMAGEJ_MACRO
@@ -22,6 +21,7 @@ from stardist.bioimageio_utils import DEEPIMAGEJ_MACRO
 from dl4mic_sdk.archive import pack
 from dl4mic_sdk.images import read
 from dl4mic_sdk.model_source import files_of
+from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.training import weights_path
 

@@ -11,11 +11,11 @@ from typing import Any, Dict, Iterator, Mapping, Optional
 
 import yaml
 from formats import said_of, thresholds_from, write_model
-from normalisation import Normalisation
 from untrusted import LARGEST_TEXT, check_configuration, check_weights
 
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.errors import ModelError
+from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.training import weights_path
 
 _RECORD_NAMES = ("rdf.yaml", "bioimageio.yaml")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from framework import tf
+from dl4mic_keras.framework import tf
 
 OUTPUT_NAME, INPUT_NAME = "output", "input"
 """As the plug-ins ask for them."""

@@ -9,15 +9,16 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
-from framework import Config2D, Config3D, StarDist2D, StarDist3D, quiet
-from normalisation import Normalisation
+from framework import Config2D, Config3D, StarDist2D, StarDist3D
 from thresholds import FILE_NAME as THRESHOLDS_NAME
 from thresholds import Thresholds
 from untrusted import CONFIG_NAME, LARGEST_TEXT, RUNS_CODE, check_configuration, check_weights
 from untrusted import read_json as read_untrusted
 
+from dl4mic_keras.framework import quiet
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.errors import ModelError
+from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.training import HISTORY_NAME, weights_path
 

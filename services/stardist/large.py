@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 import numpy as np
-from normalisation import channels_last
 from objects import Objects, measure
 from rois import RoiArchive
 from segmentation import Segmenter
@@ -15,6 +14,7 @@ from tiled import Part
 
 from dl4mic_sdk.array_on_disk import ArrayOnDisk
 from dl4mic_sdk.images import ImageOnDisk
+from dl4mic_sdk.normalisation import channels_last
 from dl4mic_sdk.prediction import Prediction
 from dl4mic_sdk.prediction_files import TableFile
 

@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Callable, FrozenSet, Mapping, Optional, Tuple
+from typing import Any, Callable, FrozenSet, Mapping, Tuple
 
-import h5py
 import numpy as np
-from framework import quiet, tf
 from stardist.matching import matching
 from targets import Batch
 
-from dl4mic_sdk.prefetch import Prefetch
-from dl4mic_sdk.training import Learner
+from dl4mic_keras.framework import quiet
+from dl4mic_keras.learner import KerasLearner
 
-_STATE_NAME = "optimiser.h5"
 _MOST_CANDIDATES = 20_000
 """Per patch. An untrained network proposes an object at every pixel, which would take minutes to sort out."""
 
@@ -23,19 +19,15 @@ PROBABILITY, OVERLAP, IOU = 0.5, 0.4, 0.5
 """The library's default thresholds, at which validation patches are scored before thresholds are chosen."""
 
 
-class StarDistLearner(Learner[Batch]):
+class StarDistLearner(KerasLearner[Batch]):
     """Trains a model of the library.
 
     Parameters
     ----------
     model
         `StarDist2D` or `StarDist3D`.
-    training
-        Makes the batch of a step.
-    validation
-        Makes the validation batch of a number below `validation_batches`; the same one every time.
-    validation_batches
-        How many there are; 0 without validation images.
+    training, validation, validation_batches
+        See `KerasLearner`.
     """
 
     maximised: FrozenSet[str] = frozenset({"val_f1", "val_dist_dist_iou_metric"})
@@ -48,53 +40,28 @@ class StarDistLearner(Learner[Batch]):
         validation_batches: int,
     ) -> None:
         self._model = model
-        self._training = training
-        self._validation = validation
-        self._validation_batches = validation_batches
+        self._counts = np.zeros(3)
         with quiet():
             model.prepare_for_training()
-        self._keras = model.keras_model
-        self._keras.optimizer.build(self._keras.trainable_variables)
-        self._step = tf.function(self._learn, reduce_retracing=True)
-        self._test = tf.function(self._score, reduce_retracing=True)
+        super().__init__(model.keras_model, training, validation, validation_batches)
 
-    def batch(self, step: int) -> Batch:
-        """See `Learner`."""
-        return self._training(step)
-
-    def train_step(self, batch: Batch) -> Mapping[str, Any]:
-        """Learn from one batch, all in one compiled call."""
-        return {"loss": self._step(batch.images, (batch.probability, batch.distances))}
-
-    def _learn(self, images: Any, answers: Any) -> Any:
-        """One step as Keras' own `train_step`, less the metrics: they are measured in validation."""
-        keras = self._keras
-        with tf.GradientTape() as tape:
-            predicted = keras(images, training=True)
-            loss = keras.compiled_loss(answers, predicted, regularization_losses=keras.losses)
-        keras.optimizer.minimize(loss, keras.trainable_variables, tape=tape)
-        return loss
-
-    def _score(self, images: Any, answers: Any) -> Any:
-        keras = self._keras
-        predicted = keras(images, training=False)
-        keras.compiled_loss(answers, predicted, regularization_losses=keras.losses)
-        keras.compiled_metrics.update_state(answers, predicted)
-        return predicted
+    def arrays(self, batch: Batch) -> Tuple[Any, Any]:
+        """See `KerasLearner`."""
+        return batch.images, (batch.probability, batch.distances)
 
     def validate(self) -> Mapping[str, float]:
         """Measure the library's losses and metrics, and F1 at IoU 0.5, on the validation patches."""
-        if not self._validation_batches:
-            return {}
-        self._keras.reset_metrics()
-        counts = np.zeros(3)
-        with Prefetch(self._validation, 0, self._validation_batches) as batches:
-            for batch in batches:
-                answers = (batch.probability, batch.distances)
-                counts += self._matches(batch, *self._test(batch.images, answers))
-        metrics = {f"val_{each.name}": float(each.result()) for each in self._keras.metrics}
-        metrics["val_f1"] = float(2 * counts[0] / max(1.0, counts[1] + counts[2]))
+        self._counts = np.zeros(3)
+        metrics = dict(super().validate())
+        if metrics:
+            matched, true, proposed = self._counts
+            metrics["val_f1"] = float(2 * matched / max(1.0, true + proposed))
         return metrics
+
+    def validated(self, batch: Batch, predicted: Any) -> None:
+        """Count matched, true and predicted objects of a validation batch."""
+        probability, distances = predicted
+        self._counts += self._matches(batch, probability, distances)
 
     def _matches(self, batch: Batch, probability: Any, distances: Any) -> np.ndarray:
         """Count matched, true and predicted objects of a validation batch."""
@@ -117,43 +84,3 @@ class StarDistLearner(Learner[Batch]):
         )
         result = matching(labels, instances, thresh=IOU)
         return result.tp, result.n_true, result.n_pred
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the Keras optimiser."""
-        rate = np.float32(self._keras.optimizer.learning_rate.numpy())
-        return float(str(rate))  # 0.001 rather than 0.0010000000474974513
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._keras.optimizer.learning_rate.assign(value)
-
-    def save_weights(self, path: Path) -> None:
-        """Write Keras' HDF5, which the library reads."""
-        self._keras.save_weights(str(path), save_format="h5")
-
-    def load_weights(self, path: Path) -> None:
-        """Read Keras' HDF5."""
-        self._keras.load_weights(str(path))
-
-    def save_state(self, folder: Path) -> None:
-        """Write weights, the optimiser's moments and the learning rate."""
-        self.save_weights(folder / "state.h5")
-        with h5py.File(folder / _STATE_NAME, "w") as file:
-            for number, value in enumerate(self._keras.optimizer.variables):
-                file[f"{number:05d}"] = value.numpy()
-            file.attrs["learning_rate"] = self.learning_rate
-
-    def load_state(self, folder: Path) -> None:
-        """Read what `save_state` wrote."""
-        self.load_weights(folder / "state.h5")
-        with h5py.File(folder / _STATE_NAME, "r") as file:
-            for variable, name in zip(self._keras.optimizer.variables, sorted(file)):
-                variable.assign(file[name][()])
-            self.learning_rate = float(file.attrs["learning_rate"])
-
-    def device_memory_bytes(self) -> Optional[int]:
-        """Most memory of the GPU that TensorFlow has held so far."""
-        if not tf.config.get_visible_devices("GPU"):
-            return None
-        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])

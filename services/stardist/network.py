@@ -14,20 +14,21 @@ from bioimage_export import export_package
 from bioimage_import import import_package
 from fiji import write_bundle
 from formats import export_plain, import_plain
-from framework import StarDist2D, StarDist3D, device_kernel, quiet, seed_everything
+from framework import StarDist2D, StarDist3D
 from large import predict_large
 from learner import StarDistLearner
-from normalisation import Normalisation, channels_last
 from objects import Objects, measure
 from rois import roi_zip
 from segmentation import Segmenter, compile_prediction, open_model
 from thresholds import Thresholds, choose_thresholds
 from untrusted import check_folder
 
+from dl4mic_keras.framework import device_kernel, quiet, seed_everything
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
 from dl4mic_sdk.images import Image, ImageOnDisk
 from dl4mic_sdk.network import Network
+from dl4mic_sdk.normalisation import Normalisation, channels_last
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.prediction import Prediction
 from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_choices, note_examples

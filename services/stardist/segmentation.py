@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from framework import StarDist2D, StarDist3D, quiet, tf
-from normalisation import Normalisation, channels_last, scale
+from framework import StarDist2D, StarDist3D
 from objects import Objects
 from tiled import Read, Shelf, TiledSegmentation, Tiling, Window
 from zoom import Zoom
 
+from dl4mic_keras.framework import quiet, tf
 from dl4mic_sdk.errors import ModelError, SdkError
 from dl4mic_sdk.free_memory import free_memory
 from dl4mic_sdk.images import Image, ImageOnDisk
+from dl4mic_sdk.normalisation import Normalisation, channels_last, scale
 from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.training import weights_path
 

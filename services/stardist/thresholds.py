@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, List, Sequence, Tuple
 
 import numpy as np
-from framework import quiet
-from normalisation import Normalisation
 from segmentation import tiles_of
 from stardist.nms import _ind_prob_thresh
 from stardist.utils import fill_label_holes, optimize_threshold
 
+from dl4mic_keras.framework import quiet
 from dl4mic_sdk.context import Context
+from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.pairs import Item
 
 FILE_NAME = "thresholds.json"

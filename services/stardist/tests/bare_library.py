@@ -13,8 +13,10 @@ import numpy as np
 import tifffile
 from csbdeep.io import save_tiff_imagej_compatible
 from csbdeep.utils import normalize
-from framework import Config2D, Config3D, StarDist2D, StarDist3D, quiet, tf
+from framework import Config2D, Config3D, StarDist2D, StarDist3D
 from stardist.utils import fill_label_holes
+
+from dl4mic_keras.framework import quiet, tf
 
 Stamp = Tuple[float, float]
 """Wall time and CPU time of the process, in seconds."""

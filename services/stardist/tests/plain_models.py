@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import tifffile
 from csbdeep.utils import normalize
-from framework import Config2D, Config3D, StarDist2D, StarDist3D, quiet
+from framework import Config2D, Config3D, StarDist2D, StarDist3D
 from jobs import EXAMPLE
+
+from dl4mic_keras.framework import quiet
 
 BRUCE = Path(
     os.environ.get("DL4MIC_TEST_WEIGHTS", Path(__file__).parents[4] / "shared" / "data" / "weights")

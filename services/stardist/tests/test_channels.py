@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from jobs import EXAMPLE, Job, make, make_export, make_import, reference
-from normalisation import Normalisation
 from stardist.models import StarDist2D
 
 from dl4mic_sdk.errors import DataError
 from dl4mic_sdk.images import Image, inspect, read, write
+from dl4mic_sdk.normalisation import Normalisation
 
 TRAIN = EXAMPLE / "stardist2d" / "train"
 SMALL = {

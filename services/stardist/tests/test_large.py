@@ -14,15 +14,16 @@ from typing import Any
 import network as plugin
 import numpy as np
 import pytest
-from framework import StarDist2D, quiet
+from framework import StarDist2D
 from jobs import EXAMPLE, Job, make, reference
-from normalisation import Normalisation
 from rois import roi_zip
 from scipy.ndimage import zoom
 from tiled import Shelf, Tiling
 from zoom import Zoom
 
+from dl4mic_keras.framework import quiet
 from dl4mic_sdk.images import Image, inspect, opened, read, write
+from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.task import ModelFolder
 
 SOURCE = EXAMPLE / "stardist2d" / "train" / "source" / "nuclei.tif"
@@ -138,14 +139,6 @@ def test_an_image_for_one_tile_is_left_to_the_whole(trained: Job, tmp_path: Path
     write(tmp_path / "small.tif", Image(np.zeros((100, 120), np.uint16), "YX"))
     with opened(tmp_path / "small.tif") as image:
         assert load(trained).predict_large(image, tmp_path) is None
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64])
-def test_percentiles_of_parts_are_those_of_the_whole(kind: Any) -> None:
-    pixels = np.random.default_rng(1).normal(90, 15, (410, 300))
-    pixels = (pixels - (100 if np.dtype(kind).kind != "u" else 0)).astype(kind)
-    parts = Normalisation().limits_of(lambda: (pixels[at : at + 37] for at in range(0, 410, 37)))
-    assert parts == pytest.approx(Normalisation().limits(pixels), rel=2e-7)
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.83, 1.7])

@@ -12,13 +12,14 @@ from typing import Any
 import network as plugin
 import numpy as np
 import pytest
-from framework import StarDist2D, device_kernel, quiet, tf
+from framework import StarDist2D
 from jobs import EXAMPLE, Job, make, reference
-from normalisation import Normalisation
 from stardist.matching import matching
 
+from dl4mic_keras.framework import device_kernel, quiet, tf
 from dl4mic_sdk.errors import DeviceError, ModelError
 from dl4mic_sdk.images import Image, inspect, read, write
+from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.task import ModelFolder
 
 TEST = EXAMPLE / "stardist2d" / "test"

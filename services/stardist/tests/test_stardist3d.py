@@ -8,11 +8,12 @@ import json
 
 import numpy as np
 import pytest
-from framework import StarDist3D, quiet
+from framework import StarDist3D
 from jobs import EXAMPLE, Job, make, reference
-from normalisation import Normalisation
 
+from dl4mic_keras.framework import quiet
 from dl4mic_sdk.images import inspect, read
+from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.training import read_history
 
 SOURCE = EXAMPLE / "stardist3d" / "predict"

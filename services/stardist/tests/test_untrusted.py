@@ -12,10 +12,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from framework import tf
 from jobs import Job, make, make_import, reference
 from plain_models import image_of, untrained_2d, untrained_3d
 
+from dl4mic_keras.framework import tf
 from dl4mic_sdk.errors import ModelError
 
 WEIGHTS = "weights_best.h5"

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, Mapping, Tuple
+from functools import partial
+from typing import Any, Callable, Iterable, Iterator, Mapping, Tuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Normalisation:
     Attributes
     ----------
     low, high
-        In percent; the StarDist library's examples and the ZeroCostDL4Mic notebooks use 1 and 99.8.
+        In percent; csbdeep's examples and the ZeroCostDL4Mic notebooks use 1 and 99.8.
     """
 
     low: float = 1.0
@@ -56,12 +57,8 @@ class Normalisation:
         """
         first = next(iter(blocks()))
         if first.dtype in (np.uint8, np.uint16):
-            return self._of_counts(
-                sum(np.bincount(each.ravel(), minlength=_HALF) for each in blocks())
-            )
-        upper = np.zeros(_HALF, np.int64)
-        for each in blocks():
-            upper += np.bincount((_ordered(each) >> 16).ravel(), minlength=_HALF)
+            return self._of_counts(_counted(blocks()))
+        upper = _counted(_ordered(each) >> 16 for each in blocks())
         ranks, share = self._ranks(int(upper.sum()))
         below, above = _selected(blocks, upper, ranks)
         low, high = below + (above - below) * share
@@ -72,7 +69,7 @@ class Normalisation:
         return scale(pixels, self.limits(pixels))
 
     def limits_by_channel(self, image: Image) -> Limits:
-        """Return the limits of an image, or of each of its channels by itself, as the library's examples do."""
+        """Return the limits of an image, or of each of its channels by itself, as csbdeep's examples do."""
         if "C" not in image.axes:
             return self.limits(image.pixels)
         channels = np.moveaxis(image.pixels, image.axes.index("C"), 0)
@@ -84,13 +81,10 @@ class Normalisation:
         if "C" not in image.axes:
             return self.limits_of(image.bands)
         at = image.axes.index("C")
-        count = image.shape[at]
-        low, high = np.transpose(
-            [
-                self.limits_of(lambda which=which: (each.take(which, at) for each in image.bands()))
-                for which in range(count)
-            ]
-        )
+        channels = [
+            self.limits_of(partial(_channel_of, image, which)) for which in range(image.shape[at])
+        ]
+        low, high = np.transpose(channels)
         return low, high
 
     def normalised(self, image: Image) -> np.ndarray:
@@ -124,6 +118,19 @@ def channels_last(pixels: np.ndarray, axes: str) -> np.ndarray:
     return np.moveaxis(pixels, axes.index("C"), -1) if "C" in axes else pixels
 
 
+def _channel_of(image: ImageOnDisk, which: int) -> Iterator[np.ndarray]:
+    at = image.axes.index("C")
+    return (each.take(which, at) for each in image.bands())
+
+
+def _counted(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Count how often each number below 65536 occurs."""
+    counts = np.zeros(_HALF, np.int64)
+    for each in blocks:
+        counts += np.bincount(each.ravel(), minlength=_HALF)
+    return counts
+
+
 def _ordered(pixels: np.ndarray) -> np.ndarray:
     """Turn numbers into uint32 that are ordered as the numbers are: as float32, by their bits."""
     bits = pixels.astype(np.float32).view(np.uint32)
@@ -138,8 +145,8 @@ def _selected(blocks: Blocks, upper: np.ndarray, ranks: np.ndarray) -> np.ndarra
     lower = {int(each): np.zeros(_HALF, np.int64) for each in np.unique(buckets)}
     for each in blocks():
         keys = _ordered(each)
-        for bucket, counts in lower.items():
-            counts += np.bincount(keys[keys >> 16 == bucket] & (_HALF - 1), minlength=_HALF)
+        for number, counts in lower.items():
+            counts += np.bincount(keys[keys >> 16 == number] & (_HALF - 1), minlength=_HALF)
     found = np.empty(ranks.shape, np.uint32)
     for at, bucket in np.ndenumerate(buckets):
         left = ranks[at] - (up_to[bucket] - upper[bucket])
