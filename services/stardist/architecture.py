@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from framework import Config2D, Config3D
 
 from dl4mic_sdk.errors import ModelError, SdkError
+from dl4mic_sdk.patch_shape import PatchRule
 from dl4mic_sdk.task import ModelFolder
 
 CONFIG_NAME = "config.json"
@@ -108,48 +108,11 @@ def patch_shape(
     Raises
     ------
     SdkError
-        A given patch is no multiple of `divisor` or larger than an image; or an image is smaller than any patch.
+        As of `PatchRule.shape`.
     """
-    margin = 2 * parameters["completion_crop"] if parameters.get("shape_completion") else 0
-    if parameters["patch_size"] is not None:
-        return _checked(tuple(parameters["patch_size"]), divisor, smallest, margin)
-    room = [min(size, limit) - margin for size, limit in zip(smallest, parameters["largest_patch"])]
-    room[-2:] = [min(room[-2:])] * 2  # a square can be turned by 90 degrees
-    steps = [*divisor[:-2], *[math.lcm(*divisor[-2:])] * 2]
-    fitting = [size // step * step for size, step in zip(room, steps)]
-    if min(fitting) <= 0:
-        raise SdkError(
-            f"the smallest training image or region is {_times(smallest)} pixels, smaller than the "
-            f"smallest patch of {_times([step + margin for step in steps])}",
-            "Leave that image out, or lower unet_n_depth or grid.",
-        )
-    return tuple(size + margin for size in fitting)
-
-
-def _checked(
-    given: Tuple[int, ...], divisor: Sequence[int], smallest: Sequence[int], margin: int
-) -> Tuple[int, ...]:
-    if any((size - margin) % step for size, step in zip(given, divisor)):
-        better = [
-            max((size - margin) // step, 1) * step + margin for size, step in zip(given, divisor)
-        ]
-        raise SdkError(
-            f"patch_size {_times(given)} does not suit the model: less twice completion_crop where "
-            f"shape_completion is on, it must be a multiple of {_times(divisor)} (which follows from "
-            "unet_pool, unet_n_depth and grid)",
-            f"Use {_times(better)}.",
-        )
-    if any(size > limit for size, limit in zip(given, smallest)):
-        raise SdkError(
-            f"patch_size {_times(given)} is larger than the smallest training image or region, "
-            f"{_times(smallest)}",
-            "Lower patch_size, or leave it out and have it chosen from the images.",
-        )
-    return given
-
-
-def _times(shape: Sequence[int]) -> str:
-    return " x ".join(str(each) for each in shape)
+    margin = parameters["completion_crop"] if parameters.get("shape_completion") else 0
+    rule = PatchRule(divisor, "unet_pool, unet_n_depth and grid", margin, "completion_crop")
+    return rule.shape(parameters["patch_size"], parameters["largest_patch"], smallest)
 
 
 def configuration(

@@ -12,12 +12,13 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 import yaml
 from architecture import divisor_of
-from fiji import INPUT_NAME, OUTPUT_NAME, write_bundle
-from formats import folder_name
+from fiji import write_bundle
 from segmentation import open_model
 from stardist import __version__ as library_version
 from stardist.bioimageio_utils import DEEPIMAGEJ_MACRO
 
+from dl4mic_keras.bundle import INPUT_NAME, OUTPUT_NAME
+from dl4mic_keras.plain_folder import folder_name
 from dl4mic_sdk.archive import pack
 from dl4mic_sdk.images import read
 from dl4mic_sdk.model_source import files_of

@@ -11,8 +11,9 @@ from typing import Any, Dict, Iterator, Mapping, Optional
 
 import yaml
 from formats import said_of, thresholds_from, write_model
-from untrusted import LARGEST_TEXT, check_configuration, check_weights
+from untrusted import check_configuration
 
+from dl4mic_keras.untrusted import LARGEST_TEXT, check_weights
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.normalisation import Normalisation

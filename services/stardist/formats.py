@@ -3,28 +3,25 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping
 
 from framework import Config2D, Config3D, StarDist2D, StarDist3D
 from thresholds import FILE_NAME as THRESHOLDS_NAME
 from thresholds import Thresholds
-from untrusted import CONFIG_NAME, LARGEST_TEXT, RUNS_CODE, check_configuration, check_weights
-from untrusted import read_json as read_untrusted
+from untrusted import check_configuration
 
-from dl4mic_keras.framework import quiet
+from dl4mic_keras.plain_folder import folder_name, take_history, take_weights
+from dl4mic_keras.untrusted import CONFIG_NAME
+from dl4mic_keras.untrusted import read_json as read_untrusted
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.task import ModelFolder
-from dl4mic_sdk.training import HISTORY_NAME, weights_path
+from dl4mic_sdk.training import weights_path
 
-_NOTEBOOK_HISTORY = "Quality Control/training_evaluation.csv"
-_COLUMNS = {"loss": "loss", "val_loss": "val_loss", "learning rate": "learning_rate"}
-_KERAS_3 = ".weights.h5"
 _STRUCTURE = ("n_rays", "grid", "anisotropy", "backbone", "unet_", "resnet_", "net_conv_")
 
 _README = """\
@@ -72,11 +69,9 @@ def import_plain(
         Something is damaged or missing, would run code, or is of other images.
     """
     config = check_configuration(read_untrusted(source / CONFIG_NAME), dimensions)
-    for which, weights in _weights_of(source).items():
-        check_weights(weights)
-        _take(weights, config, weights_path(model, which, ".h5"))
+    take_weights(source, lambda: _built(config), model)
     write_model(config, _thresholds_of(source, ctx), model)
-    _write_history(source / _NOTEBOOK_HISTORY, model)
+    take_history(source, model)
     return said_of(config, parameters)
 
 
@@ -142,52 +137,9 @@ def export_plain(model: ModelFolder, folder: Path) -> None:
     (plain / "README.txt").write_text(text, encoding="utf-8")
 
 
-def folder_name(model: ModelFolder) -> str:
-    """Name a model so that any file system and program takes it: ``nuclei-3``."""
-    return Path(model.name).name.replace(":", "-")
-
-
-def _weights_of(source: Path) -> Dict[str, Path]:
-    """Find the best and the last weights, whatever they are called: the library takes what has "best" in its name."""
-    found = sorted([*source.glob("*.h5"), *source.glob("*.hdf5")])
-    if not found:
-        raise _no_weights(source)
-    chosen: Dict[str, Path] = {}
-    for which in ("best", "last"):
-        named = [each for each in found if which in each.name]
-        if named:
-            chosen[which] = named[0]
-    if "best" not in chosen:
-        chosen["best"] = chosen.pop("last", found[0])
-    return chosen
-
-
-def _take(weights: Path, config: Mapping[str, Any], target: Path) -> None:
-    """Copy weights; those of Keras 3's own form are read by it and written in the form that all versions read."""
-    if not weights.name.endswith(_KERAS_3):
-        shutil.copyfile(weights, target)
-        return
+def _built(config: Mapping[str, Any]) -> Any:
     kind, form = (StarDist2D, Config2D) if config["n_dim"] == 2 else (StarDist3D, Config3D)
-    try:
-        with quiet():
-            keras = kind(form(**config), basedir=None).keras_model
-            keras.load_weights(str(weights))
-            keras.save_weights(str(target))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{weights.name} does not fit {CONFIG_NAME} ({error})", "Copy the model anew."
-        ) from error
-
-
-def _no_weights(source: Path) -> ModelError:
-    code = sorted(each.name for each in source.iterdir() if each.suffix in RUNS_CODE)
-    if code:
-        return ModelError(
-            f"{code[0]} may hold code, which loading it would run; it is not loaded",
-            "Save the weights alone, with model.keras_model.save_weights('weights_best.h5').",
-        )
-    hint = "Look for weights_best.h5, and copy it beside config.json."
-    return ModelError(f"there are no weights (*.h5) beside {CONFIG_NAME}", hint)
+    return kind(form(**config), basedir=None).keras_model
 
 
 def _thresholds_of(source: Path, ctx: Context) -> Thresholds:
@@ -197,29 +149,6 @@ def _thresholds_of(source: Path, ctx: Context) -> Thresholds:
         ctx.warning("NO_THRESHOLDS", text)
         return usual
     return thresholds_from(read_untrusted(source / THRESHOLDS_NAME), THRESHOLDS_NAME)
-
-
-def _write_history(record: Path, model: Path) -> None:
-    """Bring the notebooks' loss record into the form of ours; one that cannot be read is left out."""
-    try:
-        if record.stat().st_size > LARGEST_TEXT:
-            return
-        with record.open(newline="", encoding="utf-8") as file:
-            rows = [_row(number, each) for number, each in enumerate(csv.DictReader(file), 1)]
-    except (OSError, ValueError, csv.Error):
-        return
-    if rows and all(rows):
-        with (model / HISTORY_NAME).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["epoch", *_COLUMNS.values()])
-            writer.writeheader()
-            writer.writerows(each for each in rows if each)
-
-
-def _row(number: int, row: Mapping[str, Optional[str]]) -> Optional[Dict[str, float]]:
-    values = {ours: row.get(theirs) for theirs, ours in _COLUMNS.items()}
-    if any(each is None for each in values.values()):
-        return None
-    return {"epoch": number, **{name: float(value or "") for name, value in values.items()}}
 
 
 def _axes_of(config: Mapping[str, Any]) -> str:

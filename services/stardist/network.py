@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence
 
 import architecture
 from batches import Batches, training_batches, validation_batches
@@ -30,6 +30,7 @@ from dl4mic_sdk.images import Image, ImageOnDisk
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.normalisation import Normalisation, channels_last
 from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.patch_shape import smallest_of
 from dl4mic_sdk.prediction import Prediction
 from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_choices, note_examples
 from dl4mic_sdk.task import ModelFolder, TrainTask
@@ -118,7 +119,7 @@ class StarDist(Network):
         return {"_rois.zip": roi_zip(objects.outlines[present - 1], names, image.position)}
 
     def _configuration(self, task: TrainTask, ctx: Context) -> Any:
-        smallest = _smallest(task.train, self.dimensions)
+        smallest = smallest_of(task.train, self.dimensions)
         if task.parent is None:
             extents = [task.data.object_extent.get(axis, 1.0) for axis in "ZYX"[-self.dimensions :]]
             shape = architecture.geometry(task.parameters, extents)
@@ -152,7 +153,7 @@ class StarDist(Network):
         parameters, config = task.parameters, model.config
         if not task.validation:
             return StarDistLearner(model, training, training, 0)
-        smallest = _smallest(task.validation, self.dimensions)
+        smallest = smallest_of(task.validation, self.dimensions)
         limits = dict(parameters, patch_size=None, largest_patch=config.train_patch_size)
         patch = architecture.patch_shape(limits, architecture.divisor_of(config), smallest)
         validation, count = validation_batches(
@@ -217,11 +218,6 @@ def _channels(task: TrainTask, ctx: Context) -> int:
             "channel=0 and so on would choose one",
         )
     return channels
-
-
-def _smallest(items: Sequence[Item], dimensions: int) -> Tuple[int, ...]:
-    axes = "ZYX"[-dimensions:]
-    return tuple(min(item.shape[item.axes.index(axis)] for item in items) for axis in axes)
 
 
 def _steps_of(items: Sequence[Item], config: Any) -> int:

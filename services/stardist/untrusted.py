@@ -1,28 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Looks at a model of the library before the library reads it: a model is data, and must not run code or lie."""
+"""Looks at a configuration of the library before the library reads it, which runs what some settings say."""
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator
 
-import h5py
 from framework import Config2D, Config3D
 
+from dl4mic_keras.untrusted import CONFIG_NAME, check_weights, read_json
 from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.training import weights_path
-
-CONFIG_NAME = "config.json"
-LARGEST_TEXT = 1 << 20
-
-RUNS_CODE = (".keras", ".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".npy", ".pb")
-"""Endings of files that may hold code (pickles, Lambda layers, graphs), which reading them would run."""
-
-_TRUSTED_BYTES, _MOST_EXPANSION = 64 << 20, 20
-"""Trained weights hardly compress: what claims more than this was made to fill the memory."""
 
 _MOST = {
     "n_rays": 512,
@@ -48,27 +36,6 @@ _RAYS = {
     "Rays_Explicit": {"vertices0": 0, "faces0": 0},
 }
 """The library's sets of rays, and the largest of their numbers (0: any); it runs (`eval`) the name in the file."""
-
-_LAMBDA = re.compile(r'"class_name":\s*"[^"]*Lambda"')
-
-
-def read_json(path: Path) -> Dict[str, Any]:
-    """Read a small JSON file of a model.
-
-    Raises
-    ------
-    ModelError
-        It is missing, too large, or no JSON object.
-    """
-    try:
-        if path.stat().st_size > LARGEST_TEXT:
-            raise ValueError("it is larger than 1 MiB")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it is no JSON object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path.name} cannot be read: {error}", "Copy the model anew.") from error
-    return content
 
 
 def check_configuration(stored: Dict[str, Any], dimensions: int) -> Dict[str, Any]:
@@ -129,28 +96,6 @@ def check_folder(model: ModelFolder, dimensions: int) -> None:
         raise ModelError(f"model {model.name}: {error.message}", error.hint) from error
 
 
-def check_weights(path: Path) -> None:
-    """Raise ModelError unless a file holds nothing but the numbers of Keras weights (HDF5).
-
-    Notes
-    -----
-    The library loads weights with `load_weights`, which reads arrays by their names and runs nothing. What a file can
-    still do is to name other files of this machine (external links and storage), and to claim arrays that no memory
-    holds; a whole Keras model with Lambda layers would run code in programs that open it whole.
-    """
-    try:
-        with h5py.File(path, "r") as file:
-            for fault in _faults(file, path.stat().st_size):
-                raise ModelError(
-                    f"{path.name} {fault}; it is not loaded",
-                    "Save the weights alone, with model.keras_model.save_weights('weights_best.h5').",
-                )
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise ModelError(
-            f"{path.name} is no sound HDF5 file{_likely(path)} ({error})", "Copy the model anew."
-        ) from error
-
-
 def _faults_of(stored: Dict[str, Any]) -> Iterator[str]:
     for name, most in _MOST.items():
         value = stored.get(name, 1)
@@ -180,42 +125,3 @@ def _faults_of_rays(rays: Any) -> Iterator[str]:
         too_large = bool(most) and not (isinstance(value, int) and 0 < value <= most)
         if most is None or too_large:
             yield f"rays_json: {name} is {value!r}, which {named} cannot be"
-
-
-def _faults(file: Any, size: int) -> Iterator[str]:
-    text = file.attrs.get("model_config", "")
-    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-    if _LAMBDA.search(text):
-        yield "holds a Lambda layer, which is code"
-    names: List[str] = []
-    file.visititems_links(lambda name, link: _note_link(names, name, link))
-    if names:
-        yield f"points elsewhere ({names[0]})"
-    arrays: List[Any] = []
-    file.visititems(lambda name, item: _note_array(arrays, item))
-    for each in arrays:
-        if each.external or each.is_virtual:
-            yield f"keeps {each.name} in another file"
-        if each.dtype.kind not in "fiu":
-            yield f"holds {each.name}, which is not made of numbers"
-    claimed = sum(each.dtype.itemsize * each.size for each in arrays)
-    if claimed > max(_TRUSTED_BYTES, _MOST_EXPANSION * size):
-        yield f"claims {claimed >> 20} MiB of numbers, which its {size >> 20} MiB cannot hold"
-
-
-def _note_link(names: List[str], name: str, link: Any) -> None:
-    if not isinstance(link, h5py.HardLink):
-        names.append(name)
-
-
-def _note_array(arrays: List[Any], item: Any) -> None:
-    if isinstance(item, h5py.Dataset):
-        arrays.append(item)
-
-
-def _likely(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:1] == b"\x80" or start == b"PK\x03\x04":
-        return ", but looks like a pickle or archive, which might run code"
-    return ""

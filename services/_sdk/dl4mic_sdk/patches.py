@@ -22,7 +22,7 @@ MOST_DRAWS = 32
 
 Augment = Callable[[np.ndarray, Optional[np.ndarray], str, np.random.Generator], Tuple[Any, Any]]
 Measure = Callable[[Image], Tuple[Any, Any]]
-Accept = Callable[[np.ndarray, Optional[np.ndarray]], bool]
+Accept = Callable[[np.ndarray, Optional[np.ndarray], Item], bool]
 _Pair = Tuple[Image, Optional[Image]]
 
 
@@ -71,8 +71,8 @@ class PatchSampler:
         Called once with each whole image (or region); returns offset and scale, numbers or arrays along C. Patches of
         the source become ``(pixels - offset) / scale`` as float32. None: pixels as they are.
     accept, accept_share
-        For this share of the patches up to 32 positions are tried until ``accept(source, target)``, called with the
-        patch before it is normalised, says yes; e.g. `shows_object`.
+        For this share of the patches up to 32 positions are tried until ``accept(source, target, item)``, called with
+        the patch before it is normalised, says yes; e.g. `shows_object`.
     augment
         Called as ``augment(source, target, axes, rng)`` with every patch; see `dl4mic_sdk.augment`.
     cache_bytes
@@ -129,7 +129,7 @@ class PatchSampler:
         index = self._image_of(number)
         pair = self._opened.get(index, self.items[index])
         axes = self._patch_axes(pair[0].axes)
-        pixels, aim, start = self._draw(pair, axes, rng)
+        pixels, aim, start = self._draw(self.items[index], pair, axes, rng)
         if self._measure is not None:
             pixels = self._normalised(index, pair[0], pixels, self._measure)
         if self._augment is not None:
@@ -147,7 +147,7 @@ class PatchSampler:
         return "ZYX"[-len(self.patch_size) :] + ("C" if "C" in axes else "")
 
     def _draw(
-        self, pair: _Pair, axes: str, rng: np.random.Generator
+        self, item: Item, pair: _Pair, axes: str, rng: np.random.Generator
     ) -> Tuple[np.ndarray, Optional[np.ndarray], Tuple[int, ...]]:
         """Cut a patch out of image and target, if need be at the first of some positions that is accepted."""
         accept = self._accept if rng.random() < self._accept_share else None
@@ -156,7 +156,7 @@ class PatchSampler:
             chosen = self._position(pair[0], rng)
             pixels = _cut(pair[0], chosen, axes)
             aim = None if pair[1] is None else _cut(pair[1], chosen, axes)
-            if draw == draws - 1 or accept is None or accept(pixels, aim):
+            if draw == draws - 1 or accept is None or accept(pixels, aim, item):
                 break
         return pixels, aim, tuple(chosen[axis].start for axis in axes if axis != "C")
 
@@ -179,7 +179,7 @@ class PatchSampler:
         return ((pixels - np.float32(offset)) / np.float32(scale)).astype(np.float32, copy=False)
 
 
-def shows_object(source: np.ndarray, target: Optional[np.ndarray]) -> bool:
+def shows_object(source: np.ndarray, target: Optional[np.ndarray], item: Item) -> bool:
     """Whether the target of a patch is not all background; for `accept` of `PatchSampler`."""
     return target is not None and bool(target.any())
 
