@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a network tells the training report: values that it chose, and examples of what it was shown."""
+"""What a network tells the training report: values that it chose, examples of what it was shown, warnings."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ MOST_EXAMPLES = 4
 
 _CHOICES_FILE = "report_choices.json"
 _EXAMPLES_FILE = "report_examples.npz"
+_WARNINGS_FILE = "report_warnings.json"
 
 Pair = Tuple[np.ndarray, np.ndarray]
 
@@ -52,6 +53,20 @@ def note_examples(attempt_folder: Path, pairs: Sequence[Pair]) -> None:
     partial.replace(attempt_folder / _EXAMPLES_FILE)
 
 
+def note_warning(attempt_folder: Path, code: str, message: str) -> None:
+    """Write down what a reader of the report must know of the training, beside what data and loss record say.
+
+    Parameters
+    ----------
+    attempt_folder
+        ``ctx.attempt_folder``.
+    code, message
+        As `Context.warning` is told them, which the report does not read.
+    """
+    noted = [*read_warnings(attempt_folder), (code, message)]
+    write_json(attempt_folder / _WARNINGS_FILE, {"warnings": noted})
+
+
 def read_choices(attempt_folder: Path) -> Dict[str, Any]:
     """Return what `note_choices` wrote down; nothing if it was not called."""
     path = attempt_folder / _CHOICES_FILE
@@ -69,3 +84,12 @@ def read_examples(attempt_folder: Path) -> List[Pair]:
     with np.load(str(path), allow_pickle=False) as arrays:
         count = len(arrays.files) // 2
         return [(arrays["image{}".format(i)], arrays["target{}".format(i)]) for i in range(count)]
+
+
+def read_warnings(attempt_folder: Path) -> List[Tuple[str, str]]:
+    """Return what `note_warning` wrote down; nothing if it was not called."""
+    path = attempt_folder / _WARNINGS_FILE
+    if not path.exists():
+        return []
+    noted = json.loads(path.read_text(encoding="utf-8"))["warnings"]
+    return [(str(code), str(message)) for code, message in noted]

@@ -56,6 +56,8 @@ class TrainingFacts:
         One row of metrics an epoch; empty before the training.
     choices
         Values that the network chose for parameters that were left to it.
+    noted
+        Code and text of what the network warns of.
     """
 
     request: Mapping[str, Any]
@@ -63,6 +65,7 @@ class TrainingFacts:
     record: Mapping[str, Any]
     history: Sequence[Row]
     choices: Mapping[str, Any]
+    noted: Sequence[Tuple[str, str]] = ()
 
     @property
     def complete(self) -> bool:
@@ -117,9 +120,9 @@ class TrainingFacts:
         return "preset" if name in preset.get("parameters", {}) else "default"
 
     def warnings(self) -> List[Tuple[str, str]]:
-        """Code and text of what a reader must know, of the data and of the loss."""
+        """Code and text of what a reader must know, of the data, the training and the loss."""
         of_loss = [(each.code, each.message) for each in about_loss(self.history)]
-        return [*self.task.data.warnings, *of_loss]
+        return [*self.task.data.warnings, *self.noted, *of_loss]
 
     def overview(self) -> List[Fact]:
         """Network, model, device, time."""

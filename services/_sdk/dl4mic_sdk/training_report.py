@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
 from dl4mic_sdk.events import read_events
 from dl4mic_sdk.job_folder import write_json
 from dl4mic_sdk.qc.warning_rules import about_loss
-from dl4mic_sdk.report_notes import read_choices
+from dl4mic_sdk.report_notes import read_choices, read_warnings
 from dl4mic_sdk.training import read_history
 
 if TYPE_CHECKING:
@@ -74,13 +74,14 @@ class TrainingReport:
         from dl4mic_sdk.training_facts import TrainingFacts
         from dl4mic_sdk.training_pages import write_pages
 
-        choices = read_choices(self._ctx.attempt_folder)
-        facts = TrainingFacts(self._request, self._task, record, history, choices)
+        attempt = self._ctx.attempt_folder
+        noted = read_choices(attempt), read_warnings(attempt)
+        facts = TrainingFacts(self._request, self._task, record, history, *noted)
         folder = self._ctx.artifacts
         write_json(folder / JSON_NAME, dict(facts.as_plain(), format=FORMAT))
         if history:
             _write_csv(folder / CSV_NAME, history)
-        write_pages(folder / PDF_NAME, facts, self._ctx.attempt_folder)
+        write_pages(folder / PDF_NAME, facts, attempt)
 
 
 def recorded_history(model: Path, attempt_folder: Path) -> List[Row]:

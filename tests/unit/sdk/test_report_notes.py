@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dl4mic_sdk.report_notes import note_choices, note_examples, read_choices, read_examples
+from dl4mic_sdk.report_notes import (
+    note_choices,
+    note_examples,
+    note_warning,
+    read_choices,
+    read_examples,
+    read_warnings,
+)
 
 
 def test_choices_add_up(tmp_path: Path) -> None:
@@ -15,6 +22,13 @@ def test_choices_add_up(tmp_path: Path) -> None:
     note_choices(tmp_path, {"patch_size": [64, 64], "steps": 10})
     note_choices(tmp_path, {"steps": 20})
     assert read_choices(tmp_path) == {"patch_size": [64, 64], "steps": 20}
+
+
+def test_warnings_are_kept_in_order(tmp_path: Path) -> None:
+    assert read_warnings(tmp_path) == []
+    note_warning(tmp_path, "TOO_SHORT", "20 steps")
+    note_warning(tmp_path, "FALLING", "by 5 %")
+    assert read_warnings(tmp_path) == [("TOO_SHORT", "20 steps"), ("FALLING", "by 5 %")]
 
 
 def test_the_first_four_examples_are_kept(tmp_path: Path) -> None:

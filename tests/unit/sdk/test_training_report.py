@@ -17,7 +17,7 @@ from dl4mic_sdk.data_summary import DataSummary, FileFacts
 from dl4mic_sdk.device import Device
 from dl4mic_sdk.events import EventWriter, read_events
 from dl4mic_sdk.pairs import Item
-from dl4mic_sdk.report_notes import note_choices, note_examples
+from dl4mic_sdk.report_notes import note_choices, note_examples, note_warning
 from dl4mic_sdk.task import TrainTask
 from dl4mic_sdk.training_facts import duration
 from dl4mic_sdk.training_report import TrainingReport, recorded_history
@@ -155,13 +155,15 @@ def test_the_finished_report_has_everything(
     note_choices(ctx.attempt_folder, {"patch_size": [32, 32]})
     patch = np.random.RandomState(0).rand(16, 16)
     note_examples(ctx.attempt_folder, [(patch, (patch > 0.5).astype(np.uint8))] * 3)
+    note_warning(ctx.attempt_folder, "TOO_SHORT", "only 12 epochs")
     report.complete(FINISHED)
     found = read(ctx)
     assert found["complete"] is True
     assert found["best_epoch"] == 12
     assert found["licence"] == "BSD-3-Clause"
     assert found["citations"] == ["Somebody, Spots, 2020. doi:10.1/spots"]
-    assert [each["code"] for each in found["warnings"]] == ["DATA_ODD", "MODEL_UNDERFITTED"]
+    codes = [each["code"] for each in found["warnings"]]
+    assert codes == ["DATA_ODD", "TOO_SHORT", "MODEL_UNDERFITTED"]
     with (ctx.artifacts / "training.csv").open(newline="") as file:
         assert [float(row["loss"]) for row in csv.DictReader(file)] == [1 / e for e in range(1, 13)]
     assert pages(ctx.artifacts / "report.pdf") >= 2
