@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
+    Any,
     Callable,
     Deque,
     Dict,
@@ -30,6 +31,14 @@ import numpy as np
 
 from dl4mic_sdk.errors import DataError, ImageError, SdkError, Stopped
 from dl4mic_sdk.images import Image, ImageOnDisk, opened
+from dl4mic_sdk.output_type import (
+    CLIPPED,
+    PARAMETER,
+    Conversion,
+    clipped_text,
+    converted,
+    is_converted,
+)
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.planes import predict_planes
 from dl4mic_sdk.prediction import Prediction
@@ -139,7 +148,8 @@ class _Run:
         self._files: List[Tuple[str, str]] = []
         self._written: Set[str] = set()
         self._defect: Optional[BaseException] = None
-        self._unwritten: Deque[Tuple[Item, Future[List[str]]]] = deque()
+        self._clipped: Dict[str, int] = {}
+        self._unwritten: Deque[Tuple[Item, Future[List[str]], Optional[Conversion]]] = deque()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
 
     def __enter__(self) -> _Run:
@@ -158,6 +168,8 @@ class _Run:
                 self._settle()
         finally:
             self._writer.shutdown(wait=True)
+        if self._clipped and (kind is None or issubclass(kind, Stopped)):
+            self._ctx.warning(CLIPPED, clipped_text(self._clipped))
 
     def predict(self, item: Item, image: Union[Image, Exception, None]) -> None:
         """Compute one image, None if it stays on disk, and hand the result to the writing thread."""
@@ -165,14 +177,16 @@ class _Run:
         try:
             if isinstance(image, Exception):
                 raise image
-            prediction = self._apply(item, image, scratch)
+            prediction, dtype = self._apply(item, image, scratch)
             self._claim(item, paths_of(prediction, item.name))
         except BaseException as error:
             shutil.rmtree(str(scratch), ignore_errors=True)
             self._fail(item, error)
         else:
-            future = self._writer.submit(_write, prediction, item.name, self._output, scratch)
-            self._unwritten.append((item, future))
+            convert = self._conversion(prediction, dtype)
+            place = (item.name, self._output, scratch)
+            future = self._writer.submit(_write, prediction, convert, *place)
+            self._unwritten.append((item, future, convert))
         while len(self._unwritten) > _MOST_UNWRITTEN:
             self._settle()
 
@@ -187,20 +201,28 @@ class _Run:
         )
         raise DataError(message, "", self._files, len(self.failed))
 
-    def _apply(self, item: Item, image: Optional[Image], scratch: Path) -> Prediction:
+    def _apply(
+        self, item: Item, image: Optional[Image], scratch: Path
+    ) -> Tuple[Prediction, np.dtype[Any]]:
+        """Return what the network makes of an image, and the type of its pixels."""
         if image is not None:
-            return self._network.predict_image(image)
+            return self._network.predict_image(image), image.pixels.dtype
         scratch.mkdir()
         with opened(item.source, item.source_axes, item.channel) as stored:
             guarded = replace(stored, read=_guarded(stored, item, self._ctx))
             if not item.planes:
-                return self._on_disk(guarded, scratch)
-            return predict_planes(guarded, item.planes, self._on_disk, scratch)
+                return self._on_disk(guarded, scratch), stored.dtype
+            found = predict_planes(guarded, item.planes, self._on_disk, scratch)
+            return found, stored.dtype
 
     def _on_disk(self, image: ImageOnDisk, scratch: Path) -> Prediction:
         large = _size(image.shape) > LARGE_PIXELS
         found = self._network.predict_large(image, scratch) if large else None
         return self._network.predict_image(image.whole()) if found is None else found
+
+    def _conversion(self, prediction: Prediction, dtype: np.dtype[Any]) -> Optional[Conversion]:
+        wanted = self._network.parameters.get(PARAMETER)
+        return Conversion(dtype) if is_converted(wanted, prediction, dtype) else None
 
     def _claim(self, item: Item, paths: List[str]) -> None:
         if any(len(os.path.basename(each).encode()) > _LONGEST_NAME for each in paths):
@@ -214,12 +236,14 @@ class _Run:
 
     def _settle(self) -> None:
         """Wait for the oldest unwritten result."""
-        item, future = self._unwritten.popleft()
+        item, future, convert = self._unwritten.popleft()
         try:
             files = future.result()
         except (ValueError, SdkError) as error:
             self._fail(item, error)
             return
+        if convert is not None and convert.clipped:
+            self._clipped[item.name] = convert.clipped
         self._finished.add(item, files)
         self._done += 1
         self._report()
@@ -294,8 +318,16 @@ def _refuse_not_finite(item: Item, pixels: np.ndarray) -> None:
         raise ImageError(item.source, "has pixels that are NaN or infinite")
 
 
-def _write(prediction: Prediction, name: str, output: Path, scratch: Path) -> List[str]:
+def _write(
+    prediction: Prediction,
+    convert: Optional[Conversion],
+    name: str,
+    output: Path,
+    scratch: Path,
+) -> List[str]:
     try:
+        if convert is not None:
+            prediction = converted(prediction, convert)
         return write_prediction(prediction, name, output)
     finally:
         shutil.rmtree(str(scratch), ignore_errors=True)

@@ -44,6 +44,8 @@ class FakeContext:
 class Threshold:
     """A network that needs no training: objects are what is bright."""
 
+    parameters: Dict[str, Any] = {}  # noqa: RUF012
+
     def __init__(self, before: Callable[[Image], Any] = lambda image: None) -> None:
         self.seen: List[str] = []
         self.threads = set()
