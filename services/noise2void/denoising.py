@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Denoises images with the library's model, its call compiled once for all image sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Tuple, Union
+
+import numpy as np
+from intensities import moments_of
+
+from dl4mic_keras.framework import tf
+from dl4mic_sdk.errors import SdkError
+from dl4mic_sdk.images import Image, ImageOnDisk
+from dl4mic_sdk.tiled_prediction import predict_tiled, tile_that_fits
+
+_CONVOLUTIONS = 2
+"""On each level of the library's U-Net, downwards as upwards."""
+
+_LIVE_LAYERS = 6
+"""How many layers of the base width are in memory at once."""
+
+
+class Denoiser:
+    """A trained model at work.
+
+    Parameters
+    ----------
+    model
+        Of `library.network_of`, its weights loaded.
+    parameters
+        Of the job: ``tile``, ``tile_overlap``.
+    """
+
+    def __init__(self, model: Any, parameters: Mapping[str, Any]) -> None:
+        self._config = model.config
+        self._means, self._stds = moments_of(model.config)
+        self._tile, self._overlap = parameters.get("tile"), parameters.get("tile_overlap")
+        shape = (None,) * (model.config.n_dim + 1) + (model.config.n_channel_in,)
+        self._call = tf.function(
+            lambda pixels: model.keras_model(pixels, training=False),
+            input_signature=[tf.TensorSpec(shape, tf.float32)],
+        )
+
+    def denoise(self, image: Image) -> Image:
+        """Denoise an image, a stack, or each time point of a series.
+
+        Returns
+        -------
+        Image
+            float32, of the axes and in the intensities of the image.
+
+        Raises
+        ------
+        SdkError
+            It has not as many channels as the model takes.
+        """
+        self._refuse_channels(image.axes, image.pixels.shape)
+        if "T" not in image.axes:
+            return self._tiled(image)  # type: ignore[return-value]  # an image in memory gives one
+        at = image.axes.index("T")
+        frame = Image(image.pixels, image.axes.replace("T", ""))
+        frames = [self._tiled(frame.with_pixels(each)) for each in np.moveaxis(image.pixels, at, 0)]
+        return image.with_pixels(np.stack([each.pixels for each in frames], at))  # type: ignore[union-attr]
+
+    def denoise_large(self, image: ImageOnDisk, scratch: Path) -> Optional[ImageOnDisk]:
+        """Denoise an image that stays on disk; a series does not, and gives None."""
+        self._refuse_channels(image.axes, image.shape)
+        if "T" in image.axes:
+            return None
+        return self._tiled(image, scratch)  # type: ignore[return-value]  # one on disk gives one
+
+    def _tiled(
+        self, image: Union[Image, ImageOnDisk], scratch: Optional[Path] = None
+    ) -> Union[Image, ImageOnDisk]:
+        step = 2 ** int(self._config.unet_n_depth)
+        dimensions = int(self._config.n_dim)
+        whole = image.pixels.shape if isinstance(image, Image) else image.shape
+        shape = [length for axis, length in zip(image.axes, whole) if axis != "C"]
+        width = 4.0 * self._config.unet_n_first * _LIVE_LAYERS
+        steps = (step,) * dimensions
+        tile = self._tile or tile_that_fits(shape, width, steps)
+        seen = self._seen()
+        overlap = 2 * seen if self._overlap is None else self._overlap
+        context = (seen,) * dimensions if self._overlap is None else None
+        (found,) = predict_tiled(
+            self._kernel, image, tile, (overlap,) * dimensions, steps, context, scratch
+        )
+        return found
+
+    def _kernel(self, pixels: np.ndarray) -> List[np.ndarray]:
+        """Denoise ([z,] y, x, channels), as the library's `predict` does."""
+        normalised = (pixels.astype(np.float32) - self._means) / self._stds
+        predicted = self._call(normalised[np.newaxis]).numpy()[0]
+        return [predicted * self._stds + self._means]
+
+    def _seen(self) -> int:
+        """How many pixels to each side the U-Net looks at."""
+        depth, reach = int(self._config.unet_n_depth), int(self._config.unet_kern_size) // 2
+        convolved = _CONVOLUTIONS * reach * (2 * (2**depth - 1) + 2**depth)
+        pooled = 2**depth - 1
+        return convolved + pooled * (2 if self._config.blurpool else 1)
+
+    def _refuse_channels(self, axes: str, shape: Tuple[int, ...]) -> None:
+        has, takes = dict(zip(axes, shape)).get("C", 1), len(self._means)
+        if has != takes:
+            raise SdkError(f"has {has} channels, but the model takes {takes}")
