@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from dl4mic_sdk.data_summary import DataSummary, FileFacts
-from dl4mic_sdk.images import LARGEST_LABEL, ImageInfo
+from dl4mic_sdk.images import ImageInfo
+from dl4mic_sdk.label_numbers import LARGEST_LABEL
 
 PAIRED_WITH_IMAGES = ("paired_images", "binary_masks", "class_masks", "label_images")
 MASKS = ("binary_masks", "class_masks", "label_images")

@@ -42,7 +42,7 @@ from dl4mic_sdk.output_type import (
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.planes import predict_planes
 from dl4mic_sdk.prediction import Prediction
-from dl4mic_sdk.prediction_files import FinishedImages, paths_of, write_prediction
+from dl4mic_sdk.prediction_files import FinishedImages, paths_of, with_metadata, write_prediction
 from dl4mic_sdk.prefetch import Prefetch
 
 if TYPE_CHECKING:
@@ -178,12 +178,13 @@ class _Run:
             if isinstance(image, Exception):
                 raise image
             prediction, dtype = self._apply(item, image, scratch)
+            convert = self._conversion(prediction, dtype)
+            prediction = with_metadata(prediction, item, convert.dtype if convert else None)
             self._claim(item, paths_of(prediction, item.name))
         except BaseException as error:
             shutil.rmtree(str(scratch), ignore_errors=True)
             self._fail(item, error)
         else:
-            convert = self._conversion(prediction, dtype)
             place = (item.name, self._output, scratch)
             future = self._writer.submit(_write, prediction, convert, *place)
             self._unwritten.append((item, future, convert))

@@ -20,7 +20,9 @@ import numpy as np
 from dl4mic_sdk.axis_order import AXES, Order, Region, load, order_of, wanted_of
 from dl4mic_sdk.errors import DataError, ImageError
 from dl4mic_sdk.image_limits import refuse_absurd
+from dl4mic_sdk.label_numbers import label_type, smallest_labels
 from dl4mic_sdk.stored import Stored
+from dl4mic_sdk.tiff_metadata import Metadata
 
 _FORMATS = {".tif": "tiff", ".tiff": "tiff", ".btf": "tiff", ".png": "png", ".npy": "npy"}
 _OTHER_IMAGES = {
@@ -31,9 +33,6 @@ _LET_READ = "Give the user that the server runs as the right to read it."
 
 _BAND_BYTES = 2 << 20
 """Of a large image in memory at once; what counts its pixels takes some times as much."""
-
-LARGEST_LABEL = 2**32 - 1
-"""Of object numbers: the most that a label image of 32 bit holds."""
 
 PathLike = Union[str, Path]
 
@@ -82,6 +81,8 @@ class Image:
         Where a plane lies in the stack or series that it is of: axis letter -> index from 0.
     labels_before
         Objects that were found in the planes before it, for names of files that number objects.
+    metadata
+        What is written into a file beside axes and pixel size; an image that was read has none.
     """
 
     pixels: np.ndarray
@@ -90,6 +91,7 @@ class Image:
     name: str = ""
     position: Mapping[str, int] = field(default_factory=dict)
     labels_before: int = 0
+    metadata: Optional[Metadata] = None
 
     def with_pixels(self, pixels: np.ndarray) -> Image:
         """Return other pixels along the same axes, of the same name and pixel size."""
@@ -106,7 +108,7 @@ class ImageOnDisk:
         As of `ImageInfo`.
     read
         Returns a copy of a region, along `axes`.
-    name, position, labels_before
+    name, position, labels_before, metadata
         As of `Image`.
     """
 
@@ -118,12 +120,13 @@ class ImageOnDisk:
     name: str = ""
     position: Mapping[str, int] = field(default_factory=dict)
     labels_before: int = 0
+    metadata: Optional[Metadata] = None
 
     def whole(self) -> Image:
         """Read all of it into memory."""
         pixels = self.read({})
         about = (self.axes, self.pixel_size, self.name, self.position, self.labels_before)
-        return Image(pixels, *about)
+        return Image(pixels, *about, self.metadata)
 
     def bands(self) -> Iterator[np.ndarray]:
         """Read all of it, some rows of one plane after the other."""
@@ -301,7 +304,7 @@ def _write(path: Path, image: Image, label: bool, compress: bool) -> None:
     pixels = smallest_labels(image.pixels) if label else image.pixels
     names = "".join(each for each in AXES if each in image.axes)
     pixels = np.transpose(pixels, [image.axes.index(each) for each in names])
-    tiff.write(path, pixels, names, image.pixel_size, compress)
+    tiff.write(path, pixels, names, image.pixel_size, compress, image.metadata)
 
 
 def _write_from_disk(path: Path, image: ImageOnDisk, label: bool, compress: bool) -> None:
@@ -310,29 +313,9 @@ def _write_from_disk(path: Path, image: ImageOnDisk, label: bool, compress: bool
     dtype = image.dtype
     if label:
         largest = max((int(each.max()) for each in image.bands()), default=0)
-        dtype = _label_type(largest)
-    form = tiff.Form(image.axes, image.shape, dtype, image.pixel_size)
+        dtype = label_type(largest)
+    form = tiff.Form(image.axes, image.shape, dtype, image.pixel_size, image.metadata)
     tiff.write_parts(path, image.read, form, compress)
-
-
-def smallest_labels(labels: np.ndarray) -> np.ndarray:
-    """Return object numbers as uint16, or as uint32 when there are more than 65535.
-
-    Raises
-    ------
-    ValueError
-        They are negative, above `LARGEST_LABEL` or no integers.
-    """
-    if labels.dtype.kind not in "uib" or (labels.size and labels.min() < 0):
-        raise ValueError("object numbers must be integers from 0, not {}".format(labels.dtype))
-    largest = int(labels.max()) if labels.size else 0
-    if largest > LARGEST_LABEL:
-        raise ValueError("the object number {} is above {}".format(largest, LARGEST_LABEL))
-    return labels.astype(_label_type(largest), copy=False)
-
-
-def _label_type(largest: int) -> np.dtype[Any]:
-    return np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32)
 
 
 @contextmanager

@@ -8,13 +8,21 @@ import io
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
 
 from dl4mic_sdk.data_summary import stat_of
-from dl4mic_sdk.images import write
+from dl4mic_sdk.images import Image, ImageOnDisk, write
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.prediction import Prediction, Table
+from dl4mic_sdk.tiff_metadata import metadata_of_result, read_metadata
+
+_SUFFIX, _OME_SUFFIX = ".tif", ".ome.tif"
+
+AnyImage = Union[Image, ImageOnDisk]
 
 FINISHED_FILE = ".finished"
 """In the folder while it is filled: one JSON line for each image whose results are all written."""
@@ -56,18 +64,59 @@ def write_prediction(prediction: Prediction, name: str, output: Path) -> List[st
     for title, image in prediction.images.items():
         if title != main_title:
             (output / title).mkdir(exist_ok=True)
-            write(output / title / (name + ".tif"), image)
-    write(output / (name + ".tif"), main, label=prediction.labels)
+            write(output / title / (name + _suffix(image)), image)
+    write(output / (name + _suffix(main)), main, label=prediction.labels)
     return paths
 
 
 def paths_of(prediction: Prediction, name: str) -> List[str]:
     """Files that `write_prediction` writes, relative to its folder."""
-    main_title, _ = prediction.main
+    main_title, main = prediction.main
     paths = [name + suffix for suffix in prediction.files]
     paths += ["{}_{}.csv".format(name, title) for title in prediction.tables]
-    paths += ["{}/{}.tif".format(title, name) for title in prediction.images if title != main_title]
-    return [*paths, name + ".tif"]
+    paths += [
+        "{}/{}{}".format(title, name, _suffix(image))
+        for title, image in prediction.images.items()
+        if title != main_title
+    ]
+    return [*paths, name + _suffix(main)]
+
+
+def prediction_path(folder: Path, name: str) -> Path:
+    """Where the result of an image lies: it is an OME-TIFF if the image was one."""
+    ome = folder / (name + _OME_SUFFIX)
+    return ome if ome.exists() else folder / (name + _SUFFIX)
+
+
+def with_metadata(
+    prediction: Prediction, item: Item, dtype: Optional[np.dtype[Any]] = None
+) -> Prediction:
+    """Give predicted intensities what of the image's file still holds for them; labels are no such.
+
+    Parameters
+    ----------
+    prediction
+        Of the network.
+    item
+        The image.
+    dtype
+        In which the first image of the prediction is written; None: its own.
+    """
+    source = None if prediction.labels else read_metadata(item.source)
+    if source is None:
+        return prediction
+    images = {}
+    for title, image in prediction.images.items():
+        shape = image.pixels.shape if isinstance(image, Image) else image.shape
+        own = image.pixels.dtype if isinstance(image, Image) else image.dtype
+        kind = dtype if dtype is not None and title == prediction.main[0] else own
+        kept = metadata_of_result(source, image.axes, shape, kind, item.channel)
+        images[title] = replace(image, metadata=kept)
+    return replace(prediction, images=images)
+
+
+def _suffix(image: AnyImage) -> str:
+    return _OME_SUFFIX if image.metadata is not None and image.metadata.ome else _SUFFIX
 
 
 def csv_of(table: Table) -> bytes:

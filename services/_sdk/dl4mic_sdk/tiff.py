@@ -9,7 +9,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 import tifffile
@@ -17,6 +17,7 @@ import tifffile
 from dl4mic_sdk import tiff_parts
 from dl4mic_sdk.axis_order import Region
 from dl4mic_sdk.stored import Stored
+from dl4mic_sdk.tiff_metadata import Metadata
 
 _STRIP_BYTES = 1 << 18
 _TAKES_STRIPS = int(tifffile.__version__.split(".")[0]) >= 2023
@@ -37,12 +38,13 @@ _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class Form:
-    """What an image is but for its pixels; attributes as of `images.ImageInfo`."""
+    """What an image is but for its pixels; attributes as of `images.ImageInfo` and `images.Image`."""
 
     axes: str
     shape: Tuple[int, ...]
     dtype: Any
     pixel_size: Mapping[str, float]
+    metadata: Optional[Metadata] = None
 
 
 @contextmanager
@@ -68,12 +70,17 @@ def opened(path: Path) -> Iterator[Stored]:
 
 
 def write(
-    path: Path, pixels: np.ndarray, axes: str, pixel_size: Mapping[str, float], compress: bool
+    path: Path,
+    pixels: np.ndarray,
+    axes: str,
+    pixel_size: Mapping[str, float],
+    compress: bool,
+    metadata: Optional[Metadata] = None,
 ) -> None:
-    """Write pixels along `axes` (in ImageJ's order) with their size in µm."""
+    """Write pixels along `axes` (in ImageJ's order) with their size in µm, as OME-TIFF if the metadata are OME's."""
     pixels = _storable(pixels)
     options: Dict[str, Any] = {"compression": "zlib"} if compress else {}
-    options.update(_options(Form(axes, pixels.shape, pixels.dtype, pixel_size)))
+    options.update(_options(Form(axes, pixels.shape, pixels.dtype, pixel_size, metadata)))
     tifffile.imwrite(str(path), pixels, photometric="minisblack", **options)
 
 
@@ -94,7 +101,8 @@ def write_parts(
         Deflate without loss.
     """
     if not _TAKES_STRIPS:  # what Python 3.7 has
-        write(path, read({}).astype(form.dtype), form.axes, form.pixel_size, compress)
+        pixels = read({}).astype(form.dtype)
+        write(path, pixels, form.axes, form.pixel_size, compress, form.metadata)
         return
     dtype = np.dtype(form.dtype).newbyteorder("<")
     rows = max(1, _STRIP_BYTES // (form.shape[-1] * dtype.itemsize))
@@ -122,11 +130,15 @@ def _strips(form: Form, rows: int) -> Iterator[Region]:
 
 def _options(form: Form) -> Dict[str, Any]:
     known = {a: float(size) for a, size in form.pixel_size.items() if size > 0 and a in form.axes}
+    if form.metadata is not None and form.metadata.ome:
+        plain = _plain_options(form.axes, known)
+        return dict(plain, description=form.metadata.ome.encode("utf-8"), metadata=None)
     # ImageJ's format forgets an axis of length 1, or fails on it.
     size = _product(form.shape) * np.dtype(form.dtype).itemsize
     fits = np.dtype(form.dtype).name in _IMAGEJ_TYPES and size < _MOST_IMAGEJ_BYTES
     if fits and min(form.shape, default=0) > 1:
-        return _imagej_options(form.axes, known)
+        about = form.metadata.imagej if form.metadata is not None else {}
+        return _imagej_options(form.axes, known, about)
     return _plain_options(form.axes, known)
 
 
@@ -135,8 +147,10 @@ def _storable(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels, dtype=simpler.get(pixels.dtype.name, pixels.dtype))
 
 
-def _imagej_options(axes: str, size: Mapping[str, float]) -> Dict[str, Any]:
-    metadata: Dict[str, Any] = {"axes": axes}
+def _imagej_options(
+    axes: str, size: Mapping[str, float], about: Mapping[str, Any]
+) -> Dict[str, Any]:
+    metadata: Dict[str, Any] = dict(about, axes=axes)
     options: Dict[str, Any] = {"imagej": True, "metadata": metadata}
     if "T" in size:
         metadata["finterval"] = size["T"]

@@ -9,7 +9,7 @@ from typing import Iterator, Tuple
 import numpy as np
 
 from dl4mic_sdk.errors import DataError
-from dl4mic_sdk.images import LARGEST_LABEL
+from dl4mic_sdk.label_numbers import LARGEST_LABEL
 
 _CHUNK = 1 << 22
 """Pixels handled at once: bounds the memory beside the two images to about 200 MB."""
