@@ -45,8 +45,9 @@ class KerasLearner(Learner[Batch]):
         self._validation = validation
         self._validation_batches = validation_batches
         keras.optimizer.build(keras.trainable_variables)
-        self._step = tf.function(self._learn, reduce_retracing=True)
-        self._test = tf.function(self._score, reduce_retracing=True)
+        # Nothing here branches on tensors, and the libraries' losses are lambdas, which AutoGraph cannot read.
+        self._step = tf.function(self._learn, autograph=False, reduce_retracing=True)
+        self._test = tf.function(self._score, autograph=False, reduce_retracing=True)
 
     @abstractmethod
     def arrays(self, batch: Batch) -> Tuple[Any, Any]:

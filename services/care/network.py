@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""CARE 2D and 3D: the library's model and losses, in our own training loop."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence, Tuple
+
+import architecture
+from architecture import Channels
+from batches import Batches, training_batches, validation_batches
+from formats import check_folder, export_bundle, export_plain, import_plain, write_configuration
+from framework import CARE
+from learner import CareLearner
+from restoration import Restorer, open_model
+
+from dl4mic_keras.framework import device_kernel, quiet, seed_everything
+from dl4mic_sdk.context import Context
+from dl4mic_sdk.device import Device
+from dl4mic_sdk.errors import DataError, ModelError
+from dl4mic_sdk.images import Image, ImageOnDisk
+from dl4mic_sdk.network import Network
+from dl4mic_sdk.normalisation import Normalisation
+from dl4mic_sdk.patch_shape import smallest_of
+from dl4mic_sdk.prediction import Prediction
+from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_choices, note_examples
+from dl4mic_sdk.task import ModelFolder, TrainTask
+from dl4mic_sdk.tiled_prediction import AnyImage
+from dl4mic_sdk.training import Schedule, learning_rate_of, train, weights_path
+
+LEARNING_RATE = 0.0004
+"""Of the library and of the ZeroCostDL4Mic notebooks."""
+
+
+class Care(Network):
+    """What the two networks share.
+
+    Attributes
+    ----------
+    dimensions
+        2 or 3.
+    """
+
+    dimensions: int
+
+    def train(self, task: TrainTask, ctx: Context) -> None:
+        """Train on the pairs, and keep the best and the last weights."""
+        seed_everything(task.seed)
+        schedule = _schedule(task, ctx)
+        config = self._configuration(task, schedule, ctx)
+        write_configuration(vars(config), task.model)
+        patch = self._patch(task, config)
+        training = training_batches(task.parameters, patch, task.train, task.seed)
+        learner = self._learner(self._new_model(config, task), task, training, patch)
+        note_examples(ctx.attempt_folder, training.examples(MOST_EXAMPLES))
+        note_choices(ctx.attempt_folder, _choices(task.parameters, config, patch))
+        train(learner, schedule, task.model, ctx)
+
+    def load(self, model: ModelFolder) -> None:
+        """Open a model with the normalisation that it was validated with."""
+        check_folder(model, self.dimensions)
+        opened = open_model(model, self.dimensions)
+        normalisation = Normalisation.of(model.record["parameters"])
+        self._restorer = Restorer(opened, self.parameters, normalisation)
+
+    def predict_image(self, image: Image) -> Prediction:
+        """Restore an image; a probabilistic model says how sure it is of each pixel."""
+        return self._prediction(self._restorer.restore(image))
+
+    def predict_large(self, image: ImageOnDisk, scratch: Path) -> Optional[Prediction]:
+        """Do the same tile by tile, in memory that does not grow with the image."""
+        return self._prediction(self._restorer.restore(image, scratch))
+
+    def import_model(
+        self, source: Path, format: str, model: Path, ctx: Context
+    ) -> Mapping[str, Any]:
+        """Take in a plain folder of the library."""
+        return import_plain(source, self.dimensions, self.parameters, model)
+
+    def export_model(self, model: ModelFolder, format: str, folder: Path, ctx: Context) -> None:
+        """Write a plain folder, or Fiji's bundle."""
+        check_folder(model, self.dimensions)
+        opened = open_model(model, self.dimensions)
+        if format == "fiji":
+            export_bundle(opened, folder)
+        else:
+            export_plain(model, folder)
+
+    def device_kernel(self, asked: str) -> Device:
+        """Run a convolution in TensorFlow."""
+        return device_kernel(asked)
+
+    def _prediction(self, found: Sequence[AnyImage]) -> Prediction:
+        titles = ["restored"]
+        if self.parameters.get("uncertainty"):
+            titles.append("uncertainty")
+        return Prediction(dict(zip(titles, found)))
+
+    def _configuration(self, task: TrainTask, schedule: Schedule, ctx: Context) -> Any:
+        rate, steps = _learning_rate(task), schedule.steps_per_epoch
+        channels = _channels(task)
+        if task.parent is None:
+            return architecture.configuration(
+                task.parameters, self.dimensions, channels, steps, rate
+            )
+        check_folder(task.parent, self.dimensions)
+        config = architecture.inherited(task.parent, self.dimensions)
+        _refuse_other_channels(config, channels, task.parent.name)
+        overruled = architecture.differences(config, task.parameters)
+        if overruled:
+            ctx.warning(
+                "PARAMETERS_OF_PARENT",
+                f"the structure of {task.parent.name} was kept, whatever was asked for: {', '.join(overruled)}",
+            )
+        options = architecture.training_options(task.parameters, config.probabilistic, steps, rate)
+        config.update_parameters(False, **options)
+        return config
+
+    def _patch(self, task: TrainTask, config: Any) -> Tuple[int, ...]:
+        smallest = smallest_of(task.train, self.dimensions)
+        given, largest = task.parameters["patch_size"], task.parameters["largest_patch"]
+        return architecture.patch_rule(config).shape(given, largest, smallest)
+
+    def _new_model(self, config: Any, task: TrainTask) -> Any:
+        with quiet():
+            model = CARE(config, basedir=None)
+        if task.parent is not None:
+            weights = weights_path(task.parent.path, task.parent.weights, ".h5")
+            model.keras_model.load_weights(str(weights))
+        return model
+
+    def _learner(
+        self, model: Any, task: TrainTask, training: Batches, patch: Tuple[int, ...]
+    ) -> CareLearner:
+        if not task.validation:
+            return CareLearner(model, training, training, 0)
+        smallest = smallest_of(task.validation, self.dimensions)
+        fitting = architecture.patch_rule(model.config).shape(None, patch, smallest)
+        validation, count = validation_batches(task.parameters, fitting, task.validation, task.seed)
+        return CareLearner(model, training, validation, count)
+
+
+class Care2DNetwork(Care):
+    """Restores images (Weigert et al. 2018, doi:10.1038/s41592-018-0216-7)."""
+
+    dimensions = 2
+
+
+class Care3DNetwork(Care):
+    """The same for stacks."""
+
+    dimensions = 3
+
+
+def _schedule(task: TrainTask, ctx: Context) -> Schedule:
+    parameters = task.parameters
+    patches = len(task.train) * parameters["patches_per_image"]
+    chosen = math.ceil(patches / parameters["batch_size"])
+    return Schedule(
+        epochs=parameters["epochs"],
+        steps_per_epoch=parameters["steps_per_epoch"] or chosen,
+        batch_size=parameters["batch_size"],
+        best_by=parameters["best_by"],
+        early_stopping_patience=parameters["early_stopping_patience"],
+        reduce_factor=parameters["reduce_lr_factor"],
+        reduce_patience=parameters["reduce_lr_patience"],
+        checkpoint_every=parameters["checkpoint_every"],
+        keep_every=parameters["keep_every"],
+        keep_limit=parameters["keep_limit"],
+        prefetch_threads=4 if ctx.device.kind == "gpu" else 1,
+    )
+
+
+def _choices(parameters: Mapping[str, Any], config: Any, patch: Sequence[int]) -> Mapping[str, Any]:
+    """What was chosen for the parameters that were left to the network."""
+    chosen = {
+        "patch_size": list(patch),
+        "steps_per_epoch": config.train_steps_per_epoch,
+        "learning_rate": float(config.train_learning_rate),
+    }
+    return {name: value for name, value in chosen.items() if parameters.get(name, "") is None}
+
+
+def _channels(task: TrainTask) -> Channels:
+    """Count the channels of images and targets.
+
+    Raises
+    ------
+    DataError
+        The targets differ in it, or have several where the images have one.
+    """
+    source = task.train[0].channels
+    targets = [each for each in task.data.files if each.role == "target"]
+    counts = {dict(zip(each.axes, each.shape)).get("C", 1) for each in targets} or {1}
+    if len(counts) > 1:
+        said = " and ".join(map(str, sorted(counts)))
+        raise DataError(f"the targets have {said} channels", "Save all with the same channels.")
+    target = counts.pop()
+    if target > 1 and source == 1:
+        raise DataError(
+            f"the targets have {target} channels, but one channel of the images is used",
+            "Save the target of that channel alone.",
+        )
+    return Channels(source, target)
+
+
+def _refuse_other_channels(config: Any, channels: Channels, parent: str) -> None:
+    if (config.n_channel_in, config.n_channel_out) != (channels.source, channels.target):
+        raise ModelError(
+            f"model {parent} makes {config.n_channel_out} channels of {config.n_channel_in}, "
+            f"the data has {channels.target} of {channels.source}",
+            "Choose another model, or data of the same channels.",
+        )
+
+
+def _learning_rate(task: TrainTask) -> float:
+    given: Optional[float] = task.parameters["learning_rate"]
+    if given is None and task.parent is not None:
+        given = learning_rate_of(task.parent.path, task.parent.weights)
+    return given or LEARNING_RATE
+
+
+networks = {"care2d": Care2DNetwork, "care3d": Care3DNetwork}

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One small model of each network, trained once and shared by the tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from jobs import Job, make_training, quick  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A 2D model of the preset `quick`."""
+    return make_training(tmp_path_factory.mktemp("trained"), "care2d", given=quick("care2d")).run()
+
+
+@pytest.fixture(scope="session")
+def trained_3d(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A probabilistic 3D model."""
+    folder = tmp_path_factory.mktemp("trained_3d")
+    given = quick("care3d", epochs=6, probabilistic=True, validation_fraction=0.34)
+    return make_training(folder, "care3d", given=given).run()
