@@ -48,7 +48,8 @@ def test_a_service_folder_is_complete(folder: Path) -> None:
 @pytest.mark.parametrize("folder", SERVICES, ids=lambda folder: folder.name)
 def test_nothing_outside_its_folder_names_a_service(folder: Path) -> None:
     service = read_service(folder)
-    words = re.compile("|".join(sorted({service.name, *service.networks})))
+    names = "|".join(sorted({service.name, *service.networks}))
+    words = re.compile(f"(?<![a-z])(?:{names})(?![a-z])")  # "care" is not in "careful"
     naming = []
     for name in tracked_files():
         exempt = name.startswith(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The folder in which the libraries of the csbdeep family keep a model, also as ZeroCostDL4Mic notebooks leave it."""
+"""Model folders as csbdeep and the libraries built on it leave them, and the ZeroCostDL4Mic notebooks around them."""
 
 from __future__ import annotations
 

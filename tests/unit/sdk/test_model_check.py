@@ -36,7 +36,7 @@ def test_a_model_that_lists_no_weights_is_left_to_its_network(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("files", "record", "said", "hint"),
     [
-        ((), {"network": "care"}, "was trained by care, not by blur", "a model of blur"),
+        ((), {"network": "other"}, "was trained by other, not by blur", "a model of blur"),
         ((), {"complete": False}, "has not been finished", "Retry that training"),
         ((), {"weights": ["last", "5"]}, "no weights 'best'", "It keeps last, 5."),
         ((), {"weights": []}, "no weights 'best'", "It keeps none."),
