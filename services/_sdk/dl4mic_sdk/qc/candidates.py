@@ -5,14 +5,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from dl4mic_sdk import images
 from dl4mic_sdk.model_record import kept_weights
 from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.prediction_files import prediction_path
+from dl4mic_sdk.qc.sample import Sample
 from dl4mic_sdk.task import ModelFolder
+
+if TYPE_CHECKING:
+    from dl4mic_sdk.qc.kind import Kind
 
 ALL_WEIGHTS = "all"
 """Stands for every kept set of weights."""
@@ -47,17 +52,35 @@ class Candidate:
             return {"name": self.label, "weights": "", "network": ""}
         return {"name": self.model.name, "weights": self.model.weights, "network": network}
 
-    def read(self, item: Item) -> images.Image:
-        """Read what was predicted of an image.
+    def sample(self, item: Item, kind: Kind, sources: Mapping[str, Item]) -> Sample:
+        """Read what was predicted of an image, what is right, and the image itself where the kind looks at it.
 
         Raises
         ------
         ImageError
-            It cannot be read.
+            One of them cannot be read.
         """
+        target = item.read_target() if item.target is not None else None
+        prediction = self._prediction(item, kind)
+        source = self._source(item, sources) if kind.needs_source else None
+        return Sample(item.name, prediction, target, source)
+
+    def with_source(self, sample: Sample, item: Item, sources: Mapping[str, Item]) -> Sample:
+        """Add the image, for people to see; where it is not known nothing is added."""
+        return replace(sample, source=sample.source or self._source(item, sources))
+
+    def _prediction(self, item: Item, kind: Kind) -> images.Image:
         if self.model is None:
             return item.read_source()
-        return images.read(self.predictions / (item.name + ".tif"), item.axes.replace("C", ""))
+        # Of label images the axes are known; others have the channels that the network gave them.
+        axes = item.axes.replace("C", "") if kind.labels else ""
+        return images.read(prediction_path(self.predictions, item.name), axes)
+
+    def _source(self, item: Item, sources: Mapping[str, Item]) -> Optional[images.Image]:
+        if self.model is not None:
+            return item.read_source()
+        apart = sources.get(item.name)
+        return apart.read_source() if apart else None
 
 
 def with_all_weights(model: ModelFolder) -> List[ModelFolder]:

@@ -20,9 +20,16 @@ class Definition:
         The formula in words, with its source.
     whole
         The number counts something: shown without decimals.
+    unit
+        ``"dB"``; empty for plain numbers.
+    measure, of
+        What is measured, and of what, where a kind measures several things alike: they stand side by side in tables.
     """
 
     id: str
     title: str
     text: str
     whole: bool = False
+    unit: str = ""
+    measure: str = ""
+    of: str = ""

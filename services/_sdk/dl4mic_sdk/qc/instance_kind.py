@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from dl4mic_sdk.qc.instance import Tally, instance_numbers, pool, score_instances
 from dl4mic_sdk.qc.instance_definitions import INSTANCE_DEFINITIONS
 from dl4mic_sdk.qc.kind import Kind, Numbers
+from dl4mic_sdk.qc.sample import target_of
 
 if TYPE_CHECKING:
-    from dl4mic_sdk.images import Image
     from dl4mic_sdk.qc.panels import Panel
+    from dl4mic_sdk.qc.sample import Sample, SampleFiles
 
 
 class InstanceKind(Kind):
@@ -28,6 +29,9 @@ class InstanceKind(Kind):
     )
     rank_by = "instance.f1@0.5/1"
     foreground = "instance.foreground/1"
+    labels = True
+    tested = "annotated image"
+    target_hint = "The targets must be label images of the same shape as the images."
     method = (
         "Predicted objects were matched one to one with the annotated ones at an intersection over "
         "union of at least 0.5 (Schmidt et al. 2018); AP 0.5-0.95 is the accuracy TP / (TP + FP + "
@@ -42,9 +46,10 @@ class InstanceKind(Kind):
         "segmentation in fluorescence images. Cytometry A 2019. doi:10.1002/cyto.a.23863",
     )
 
-    def measure(self, target: Image, prediction: Image) -> Tally:
+    def measure(self, sample: Sample, files: SampleFiles) -> Tally:
         """Count objects and their matches."""
-        return score_instances(target.pixels, prediction.pixels).tally
+        target = target_of(sample, self.target_hint)
+        return score_instances(target.pixels, sample.prediction.pixels).tally
 
     def pool(self, measurements: Sequence[Tally]) -> Tally:
         """Add up the counts."""
@@ -54,8 +59,9 @@ class InstanceKind(Kind):
         """Compute precision, recall and so on."""
         return instance_numbers(measurement)
 
-    def panel(self, source: Optional[Image], target: Image, prediction: Image) -> Panel:
+    def panel(self, sample: Sample) -> Panel:
         """Draw source (where it is known), prediction, target and the outlines of both."""
         from dl4mic_sdk.qc.instance_panel import instance_panel
 
-        return instance_panel(source, target, prediction)
+        target = target_of(sample, self.target_hint)
+        return instance_panel(sample.source, target, sample.prediction)

@@ -16,7 +16,7 @@ def methods_sentence(parts: ReportParts) -> str:
     result = parts.result
     count = len(result.rows)
     said = [
-        _tested(parts, "{} annotated image{}".format(count, "" if count == 1 else "s")),
+        _tested(parts, "{} {}".format(count, _plural(result.kind.tested, count))),
         result.kind.method,
         "Numbers were pooled over all images; means and standard deviations are over images.",
     ]
@@ -24,6 +24,11 @@ def methods_sentence(parts: ReportParts) -> str:
         text = "It is the best of {} models that were compared on these images. {}"
         said.append(text.format(len(parts.comparison.places), parts.comparison.method))
     return " ".join(said)
+
+
+def _plural(name: str, count: int) -> str:
+    """Put the first noun of a name into the plural: images with a target."""
+    return name if count == 1 else name.replace("image", "images", 1)
 
 
 def _tested(parts: ReportParts, images: str) -> str:

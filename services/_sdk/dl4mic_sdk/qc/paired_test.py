@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from enum import Enum
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
@@ -22,14 +23,27 @@ _DECIMALS = 9
 
 EXACT, NORMAL, NONE = "exact", "normal approximation", "none"
 
-METHOD = (
+TEST = (
     "Wilcoxon's signed-rank test (1945, doi:10.2307/3001968), two-sided, on the differences of the "
     "scores image by image. Images that a model could not score, or that have nothing to score, are "
     "left out. Differences of 0 are left out, as Wilcoxon did; equal differences share the mean of "
     "their ranks. Up to {} differences p is exact, given the ties; beyond, it is that of the normal "
-    "distribution with the variance corrected for ties and no correction for continuity. The best "
-    "model is compared with several others: p is given as it is and as Holm (1979) adjusts it."
+    "distribution with the variance corrected for ties and no correction for continuity."
 ).format(MOST_EXACT)
+
+METHOD = TEST + (
+    " The best model is compared with several others: p is given as it is and as Holm (1979) adjusts it."
+)
+
+
+class Outcome(Enum):
+    """What a test says of a model."""
+
+    SAME = "same"
+    TOO_FEW = "too few"
+    BETTER = "better"
+    WORSE = "worse"
+    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
@@ -70,19 +84,38 @@ class PairedTest:
         return self.better + self.worse < FEWEST_DIFFERENCES
 
     @property
-    def verdict(self) -> str:
-        """What it means, in words."""
+    def outcome(self) -> Outcome:
+        """What it says."""
         differing = self.better + self.worse
         if self.images and not differing:
-            return "scores the same on every image"
+            return Outcome.SAME
         if self.too_few:
-            text = "too few images to tell: {} differ, at least {} must"
-            return text.format(differing or "none", FEWEST_DIFFERENCES)
+            return Outcome.TOO_FEW
         if self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT:
             middle = differing * (differing + 1) / 4
             above = self.statistic is not None and self.statistic > middle
-            return "better on most images" if above else "worse than the best"
-        return "cannot be told from the best"
+            return Outcome.BETTER if above else Outcome.WORSE
+        return Outcome.UNDECIDED
+
+    @property
+    def verdict(self) -> str:
+        """What it means of a model against the best one, in words."""
+        return self.verdict_in(_AGAINST_BEST)
+
+    def verdict_in(self, words: Mapping[Outcome, str]) -> str:
+        """Say what it means; `words` for every outcome but too few images."""
+        if self.outcome is Outcome.TOO_FEW:
+            text = "too few images to tell: {} differ, at least {} must"
+            return text.format(self.better + self.worse or "none", FEWEST_DIFFERENCES)
+        return words[self.outcome]
+
+
+_AGAINST_BEST: Mapping[Outcome, str] = {
+    Outcome.SAME: "scores the same on every image",
+    Outcome.BETTER: "better on most images",
+    Outcome.WORSE: "worse than the best",
+    Outcome.UNDECIDED: "cannot be told from the best",
+}
 
 
 def paired_test(best: Sequence[Optional[float]], other: Sequence[Optional[float]]) -> PairedTest:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Sequence, Tuple
 
 from dl4mic_sdk.qc.kind import Kind
 from dl4mic_sdk.qc.panels import Panel, save_png
@@ -11,7 +11,6 @@ from dl4mic_sdk.qc.result import ImageRow, QcResult
 
 if TYPE_CHECKING:
     from dl4mic_sdk.context import Context
-    from dl4mic_sdk.images import Image
     from dl4mic_sdk.pairs import Item
     from dl4mic_sdk.task import QcTask
 
@@ -29,19 +28,12 @@ def draw_panels(result: QcResult, task: QcTask, ctx: Context) -> List[CaptionedP
     drawn = []
     for caption, item in _chosen(result, task.items):
         ctx.raise_if_stopping()
-        prediction = result.candidate.read(item)
-        panel = result.kind.panel(_source(result, item, task), item.read_target(), prediction)
+        sample = result.candidate.sample(item, result.kind, task.sources)
+        panel = result.kind.panel(result.candidate.with_source(sample, item, task.sources))
         save_png(panel, folder / (item.name + ".png"))
         drawn.append((caption, panel))
     ctx.artifact(PANELS, "pictures of the worst, the best and other images")
     return drawn
-
-
-def _source(result: QcResult, item: Item, task: QcTask) -> Optional[Image]:
-    if result.candidate.model is not None:
-        return item.read_source()
-    apart = task.sources.get(item.name)
-    return apart.read_source() if apart else None
 
 
 def _chosen(result: QcResult, items: Sequence[Item]) -> Iterator[Tuple[str, Item]]:

@@ -7,15 +7,13 @@ from typing import Any, List, Optional, Tuple
 
 from dl4mic_sdk.pages import NOT_DEFINED, Document
 from dl4mic_sdk.qc.comparison import Comparison, Place
-from dl4mic_sdk.qc.paired_test import PairedTest
-from dl4mic_sdk.qc.report_parts import shown
+from dl4mic_sdk.qc.report_parts import shown, shown_p
 from dl4mic_sdk.qc.result import Spread, spread_of
+from dl4mic_sdk.qc.score_pages import show_from_0_to_1
 
 _BOX, _MEDIAN, _DOT = "#0072b2", "#d55e00", "#666666"
 _MOST_DOTS = 500
 """Images of a model up to which each gets a dot: more only blacken the plot, and make the file large."""
-
-_SMALL_P = 0.0001
 
 
 def add_ranking(document: Document, comparison: Comparison) -> None:
@@ -48,7 +46,7 @@ def _row(place: Place, comparison: Comparison) -> Tuple[str, ...]:
         shown(result.rank_definition, place.score),
         NOT_DEFINED if spread is None else "{:.3f}".format(spread.mean),
         _deviation(spread),
-        _p(place.test),
+        NOT_DEFINED if place.test is None else shown_p(place.test),
         _verdict(place),
     )
 
@@ -57,13 +55,6 @@ def _deviation(spread: Optional[Spread]) -> str:
     if spread is None or spread.standard_deviation is None:
         return NOT_DEFINED
     return "{:.3f}".format(spread.standard_deviation)
-
-
-def _p(test: Optional[PairedTest]) -> str:
-    """The adjusted p, which is what the verdict is made on."""
-    if test is None or test.p_adjusted is None:
-        return NOT_DEFINED
-    return ("{:.1e}" if test.p_adjusted < _SMALL_P else "{:.4f}").format(test.p_adjusted)
 
 
 def _verdict(place: Place) -> str:
@@ -99,7 +90,7 @@ def _boxes_drawer(comparison: Comparison) -> Any:
         axes.set_xticks(list(places))
         axes.set_xticklabels([str(place) for place in places], fontsize=7.5)
         axes.set_xlim(0.3, len(values) + 0.7)
-        axes.set_ylim(-0.03, 1.03)
+        show_from_0_to_1(axes)
         text = "{} of each image, by model in the order of the table; box: quartiles and median, whiskers: 1.5 IQR"
         axes.set_title(text.format(comparison.best.rank_definition.title), fontsize=7.5, loc="left")
 

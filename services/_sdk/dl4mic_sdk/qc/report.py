@@ -4,26 +4,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Sequence, Tuple
 
 from dl4mic_sdk.loss_curves import loss_drawer
-from dl4mic_sdk.pages import NOT_DEFINED, WIDTH, Document
+from dl4mic_sdk.pages import WIDTH, Document
 from dl4mic_sdk.qc.comparison import Comparison
-from dl4mic_sdk.qc.definition import Definition
 from dl4mic_sdk.qc.methods import citations_of, methods_sentence
 from dl4mic_sdk.qc.pictures import CaptionedPanel
 from dl4mic_sdk.qc.ranking_page import add_ranking
 from dl4mic_sdk.qc.report_parts import ReportParts, shown
-from dl4mic_sdk.qc.result import QcResult, Spread
+from dl4mic_sdk.qc.result import QcResult
 from dl4mic_sdk.qc.result_files import CSV_NAME
+from dl4mic_sdk.qc.score_pages import add_scores
 
 MOST_ROWS = 40
 """Images in the report's table, worst first; `qc.csv` has all."""
 
 LARGE_PANELS = 2
 """Worst and best image are shown large, the others small."""
-
-_DOT, _MEAN = "#0072b2", "#d55e00"
 
 
 def write_report(path: Path, parts: ReportParts) -> None:
@@ -33,7 +31,7 @@ def write_report(path: Path, parts: ReportParts) -> None:
         _add_subject(document, parts)
         if parts.comparison.several:
             add_ranking(document, parts.comparison)
-        _add_scores(document, parts)
+        add_scores(document, parts.comparison)
         _add_pictures(document, parts.panels)
         _add_images(document, parts.result)
         _add_training(document, parts.history)
@@ -103,57 +101,6 @@ def _extremes(result: QcResult) -> str:
     rank = result.rank_definition
     worst, best = ((row.name, shown(rank, row.numbers[rank.id])) for row in (ranked[0], ranked[-1]))
     return "{} ({} {}), {} ({})".format(worst[0], rank.title, worst[1], *best)
-
-
-def _add_scores(document: Document, parts: ReportParts) -> None:
-    result, several = parts.result, parts.comparison.several
-    title = "Scores of the best model, {}".format(result.candidate.label) if several else "Scores"
-    document.heading(title, room=4.0)
-    spread = result.spread()
-    columns = ("", "pooled", "mean", "SD", "lowest", "highest")
-    rows = [
-        (each.title, shown(each, result.pooled[each.id]), *_spread_cells(each, spread[each.id]))
-        for each in result.kind.definitions
-    ]
-    document.table(columns, rows, (0.35, 0.13, 0.13, 0.13, 0.13, 0.13))
-    text = "Pooled: all images taken as one. Mean, SD (sample standard deviation) and range: over the images."
-    document.paragraph(text, size=7.5, color="#666666")
-    if len(result.rows) > 1:
-        document.plots([_dots_drawer(result)], 2.4)
-
-
-def _spread_cells(definition: Definition, spread: Optional[Spread]) -> Tuple[str, ...]:
-    if spread is None:
-        return (NOT_DEFINED,) * 4
-    deviation = spread.standard_deviation
-    return (
-        "{:.3f}".format(spread.mean),
-        NOT_DEFINED if deviation is None else "{:.3f}".format(deviation),
-        shown(definition, spread.minimum),
-        shown(definition, spread.maximum),
-    )
-
-
-def _dots_drawer(result: QcResult) -> Any:
-    """One dot an image for each headline number, spread sideways by rank, and a line at the mean."""
-    titles = {each.id: each.title for each in result.kind.definitions}
-
-    def draw(axes: Any) -> None:
-        for place, key in enumerate(result.kind.headline):
-            values = sorted(v for v in (row.numbers[key] for row in result.rows) if v is not None)
-            if values:
-                sideways = [
-                    place + 0.5 * ((i + 0.5) / len(values) - 0.5) for i in range(len(values))
-                ]
-                axes.plot(sideways, values, "o", color=_DOT, markersize=3, alpha=0.7)
-                mean = sum(values) / len(values)
-                axes.plot([place - 0.3, place + 0.3], [mean, mean], color=_MEAN, linewidth=1.4)
-        axes.set_xticks(range(len(result.kind.headline)))
-        axes.set_xticklabels([titles[key] for key in result.kind.headline], fontsize=7.5)
-        axes.set_ylim(-0.03, 1.03)
-        axes.set_title("Each dot is an image, the line their mean", fontsize=8, loc="left")
-
-    return draw
 
 
 def _add_pictures(document: Document, panels: Sequence[CaptionedPanel]) -> None:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 from dl4mic_sdk.pages import NOT_DEFINED
 from dl4mic_sdk.qc.comparison import Comparison
 from dl4mic_sdk.qc.definition import Definition
+from dl4mic_sdk.qc.paired_test import PairedTest
 from dl4mic_sdk.qc.pictures import CaptionedPanel
 from dl4mic_sdk.qc.result import QcResult
 from dl4mic_sdk.training import read_history
 
 if TYPE_CHECKING:
     from dl4mic_sdk.task import ModelFolder, QcTask
+
+_SMALL_P = 0.0001
 
 WITHOUT_MODEL = (
     "Whether images of this test were used in training, and whether they are like those of the "
@@ -59,11 +62,12 @@ class ReportParts:
         cls, comparison: Comparison, task: QcTask, panels: Sequence[CaptionedPanel]
     ) -> ReportParts:
         """Gather what a task and the folder of its best model say."""
-        model = comparison.best.candidate.model
+        model, of_kind = comparison.best.candidate.model, comparison.best.kind.left_out
         if model is None:
-            left_out = WITHOUT_MODEL if task.sources else (*WITHOUT_MODEL, WITHOUT_IMAGES)
+            left_out = [*WITHOUT_MODEL, *(() if task.sources else [WITHOUT_IMAGES]), *of_kind]
             return cls(comparison, {}, task.manifest, panels, [], left_out)
-        return cls(comparison, model.record, task.manifest, panels, read_history(model.path))
+        history = read_history(model.path)
+        return cls(comparison, model.record, task.manifest, panels, history, of_kind)
 
     @property
     def result(self) -> QcResult:
@@ -80,6 +84,13 @@ class ReportParts:
         """Title of the network."""
         title: str = self.manifest.get("title", "")
         return title
+
+
+def shown_p(test: PairedTest) -> str:
+    """Format the adjusted p, which is what the verdict is made on."""
+    if test.p_adjusted is None:
+        return NOT_DEFINED
+    return ("{:.1e}" if test.p_adjusted < _SMALL_P else "{:.4f}").format(test.p_adjusted)
 
 
 def shown(definition: Definition, value: Optional[float]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional
 
 from dl4mic_sdk.job_folder import write_json
 from dl4mic_sdk.qc.comparison import Comparison, Place
+from dl4mic_sdk.qc.contrasts import contrasts_of
 from dl4mic_sdk.qc.result import QcResult
 
 JSON_NAME = "qc.json"
@@ -37,7 +38,8 @@ def as_plain(comparison: Comparison, network: str) -> Dict[str, Any]:
     dict
         ``task``; ``definitions`` and ``titles`` by id; ``headline``, the ids to show first;
         ``ranked_by``; ``models``, best first, each with its numbers and its test against the best;
-        ``best_model``; ``comparison``, how they were compared; ``per_image``: numbers by id;
+        ``best_model``; ``comparison``, how they were compared; ``baselines``, what the best model is
+        held against beside the others, with tests; ``left_out``, what could not be said; ``per_image``: numbers by id;
         ``warnings``. The numbers of the best model stand at the top too. A number that is not
         defined is null.
     """
@@ -53,6 +55,11 @@ def as_plain(comparison: Comparison, network: str) -> Dict[str, Any]:
         "models": models,
         "best_model": {key: models[0][key] for key in ("name", "weights", "label")},
         "comparison": _how(comparison),
+        "baselines": {
+            **kind.facts,
+            "tests": [each.as_plain() for each in contrasts_of(best)],
+        },
+        "left_out": list(kind.left_out),
         "per_image": [
             {"model": row.model, "image": row.name, "numbers": row.numbers}
             for place in comparison.places

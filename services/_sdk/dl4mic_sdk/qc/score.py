@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from dl4mic_sdk.errors import DataError, SdkError
 from dl4mic_sdk.folder_predict import predict_folder
@@ -17,6 +17,7 @@ from dl4mic_sdk.qc.pictures import draw_panels
 from dl4mic_sdk.qc.result import QcResult
 from dl4mic_sdk.qc.result_files import write_result
 from dl4mic_sdk.qc.result_warnings import warnings_of
+from dl4mic_sdk.qc.sample import SampleFiles
 
 if TYPE_CHECKING:
     from dl4mic_sdk.context import Context
@@ -52,7 +53,7 @@ def score(network: Network, task: QcTask, ctx: Context) -> None:
     One image is in memory at a time, however many models and images there are. The predictions of one model lie in
     `PREDICTIONS`, those of several in a folder of it for each.
     """
-    kind = kind_of(task.task_kind)
+    kind = _kind(task, ctx)
     candidates = candidates_of(task.models, task.output / PREDICTIONS)
     results = _results(network, kind, candidates, task, ctx)
     conclude(compare(results), task, ctx)
@@ -77,9 +78,9 @@ def score_finished(task: QcTask, ctx: Context) -> None:
     SdkError
         Not one prediction could be scored, or nobody knows how to score the task.
     """
-    kind = kind_of(task.task_kind)
+    kind = _kind(task, ctx)
     candidate = Candidate(FINISHED, task.items[0].source.parent)
-    conclude(compare([_measured(kind, candidate, task.items, {}, ctx)]), task, ctx)
+    conclude(compare([_measured(kind, candidate, task, {}, ctx)]), task, ctx)
 
 
 def conclude(comparison: Comparison, task: QcTask, ctx: Context) -> None:
@@ -92,6 +93,11 @@ def conclude(comparison: Comparison, task: QcTask, ctx: Context) -> None:
     _announce(comparison, ctx)
     panels = draw_panels(comparison.best, task, ctx)
     write_report(task.output / REPORT_NAME, ReportParts.of(comparison, task, panels))
+
+
+def _kind(task: QcTask, ctx: Context) -> Kind:
+    targets = any(item.target is not None for item in task.items)
+    return kind_of(task.task_kind, targets).prepared(task, ctx)
 
 
 def _results(
@@ -128,7 +134,7 @@ def _result_of(
     failed = predict_folder(
         network, task.items, candidate.predictions, ctx, previous=previous, keep_note=True
     )
-    return _measured(kind, candidate, task.items, failed, ctx)
+    return _measured(kind, candidate, task, failed, ctx)
 
 
 def _previous(candidate: Candidate, task: QcTask) -> Optional[Path]:
@@ -139,20 +145,21 @@ def _previous(candidate: Candidate, task: QcTask) -> Optional[Path]:
 
 
 def _measured(
-    kind: Kind,
-    candidate: Candidate,
-    items: Sequence[Item],
-    failed: Mapping[str, str],
-    ctx: Context,
+    kind: Kind, candidate: Candidate, task: QcTask, failed: Mapping[str, str], ctx: Context
 ) -> QcResult:
-    measured, incomparable = _measure_all(
-        kind, candidate, [item for item in items if item.name not in failed], ctx
-    )
+    part = candidate.predictions.name if len(task.models) > 1 else ""
+    files = SampleFiles(task.output, candidate.label, part)
+    items = [item for item in task.items if item.name not in failed]
+
+    def measure(item: Item) -> Any:
+        return kind.measure(candidate.sample(item, kind, task.sources), files)
+
+    measured, incomparable = _measure_all(measure, items, kind, ctx)
     return QcResult.of(kind, candidate, measured, dict(failed, **incomparable))
 
 
 def _measure_all(
-    kind: Kind, candidate: Candidate, items: Sequence[Item], ctx: Context
+    measure: Callable[[Item], Any], items: Sequence[Item], kind: Kind, ctx: Context
 ) -> Tuple[Dict[str, Any], Dict[str, str]]:
     measured: Dict[str, Any] = {}
     failed: Dict[str, str] = {}
@@ -160,7 +167,7 @@ def _measure_all(
         ctx.raise_if_stopping()
         ctx.progress(done, len(items), "images", "scoring", failed=len(failed))
         try:
-            measured[item.name] = kind.measure(item.read_target(), candidate.read(item))
+            measured[item.name] = measure(item)
         except SdkError as error:
             failed[item.name] = error.message
     if not measured:
@@ -168,7 +175,7 @@ def _measure_all(
             "none of the {} images could be scored: {}".format(
                 len(items), "; ".join(set(failed.values()))
             ),
-            "The targets must be label images of the same shape as the images.",
+            kind.target_hint,
             files=list(failed.items()),
         )
     return measured, failed

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -59,6 +59,11 @@ class View:
         return pixels
 
     @property
+    def size(self) -> Tuple[int, int]:
+        """Rows and columns of all that is shown."""
+        return self.height + (0 if self.z is None else _GAP + self.depth), self.width
+
+    @property
     def note(self) -> str:
         """Which sections are shown; empty for a plane."""
         if self.z is None:
@@ -66,24 +71,32 @@ class View:
         return "Above: xy section at z = {}. Below: xz section at y = {}.".format(self.z, self.y)
 
 
-def view_of(labels: Image) -> View:
-    """Choose the view of a label image: of a stack, the sections with most foreground."""
-    pixels = _channels_last(labels)[..., 0]
+def view_of(image: Image, at: Optional[Tuple[int, int, int]] = None) -> View:
+    """Choose the view of an image.
+
+    Parameters
+    ----------
+    image
+        Without `at` a label image: of a stack, the sections with most foreground are chosen.
+    at
+        The pixel (z, y, x) of a stack through which the sections go.
+    """
+    pixels = _channels_last(image)[..., 0]
     rows, columns = pixels.shape[-2:]
     if pixels.ndim == 2:
         scale = LONGEST_SIDE / max(rows, columns)
         return View(scale, _scaled(rows, scale), _scaled(columns, scale))
-    stretched = pixels.shape[0] * _stretch(labels)
+    stretched = pixels.shape[0] * _stretch(image)
     scale = LONGEST_SIDE / max(rows + stretched, columns)
-    foreground = pixels > 0
-    return View(
-        scale,
-        _scaled(rows, scale),
-        _scaled(columns, scale),
-        z=int(foreground.sum(axis=(1, 2)).argmax()),
-        y=int(foreground.sum(axis=(0, 2)).argmax()),
-        depth=_scaled(stretched, scale),
-    )
+    z, y = _fullest(pixels > 0) if at is None else at[:2]
+    height, width = _scaled(rows, scale), _scaled(columns, scale)
+    return View(scale, height, width, z=z, y=y, depth=_scaled(stretched, scale))
+
+
+def _fullest(foreground: np.ndarray) -> Tuple[int, int]:
+    """Find the plane and the row of a stack with most foreground."""
+    by_plane, by_row = foreground.sum(axis=(1, 2)), foreground.sum(axis=(0, 2))
+    return int(by_plane.argmax()), int(by_row.argmax())
 
 
 def grey_levels(view: np.ndarray) -> np.ndarray:

@@ -107,13 +107,13 @@ def about_training_data(test: ImageFacts, trained: ImageFacts) -> Iterator[QcWar
         text = "{} used to train the model, so that the numbers are too good: {}."
         was = "1 test image was" if len(seen) == 1 else "{} test images were".format(len(seen))
         yield QcWarning(TRAINED_ON, text.format(was, _named(seen)))
-    if _differ(test.intensity, trained.intensity, LARGEST_RATIO_OF_INTENSITIES):
+    if differ(test.intensity, trained.intensity, LARGEST_RATIO_OF_INTENSITIES):
         text = "The intensities span {:.4g} in the test images, {:.4g} in the training images."
         message = text.format(test.intensity, trained.intensity)
         yield QcWarning("QC_INTENSITIES_UNLIKE_TRAINING", message)
     for axis in sorted(set(test.pixel_size) & set(trained.pixel_size)):
         one, other = test.pixel_size[axis], trained.pixel_size[axis]
-        if _differ(one, other, LARGEST_RATIO_OF_PIXEL_SIZES):
+        if differ(one, other, LARGEST_RATIO_OF_PIXEL_SIZES):
             text = "A pixel measures {:.4g} µm along {} in the test images, {:.4g} µm in training."
             yield QcWarning("QC_PIXEL_SIZE_UNLIKE_TRAINING", text.format(one, axis, other))
 
@@ -157,18 +157,19 @@ def about_loss(history: Sequence[Mapping[str, float]]) -> Iterator[QcWarning]:
         yield QcWarning("MODEL_UNDERFITTED", text.format(1 - after / before))
 
 
+def differ(one: Optional[float], other: Optional[float], largest_ratio: float) -> bool:
+    """Whether two positive values are further apart than a ratio; unknown ones are not."""
+    if not one or not other or min(one, other) <= 0:
+        return False
+    return max(one, other) / min(one, other) > largest_ratio
+
+
 def _column(history: Sequence[Mapping[str, float]], name: str) -> List[float]:
     return [row[name] for row in history if name in row]
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _differ(one: Optional[float], other: Optional[float], largest_ratio: float) -> bool:
-    if not one or not other or min(one, other) <= 0:
-        return False
-    return max(one, other) / min(one, other) > largest_ratio
 
 
 def _images(names: Sequence[str]) -> str:
