@@ -22,6 +22,8 @@ from dl4mic_sdk.model_check import check_models
 from dl4mic_sdk.model_source import check_source
 from dl4mic_sdk.prediction_check import check_predictions
 from dl4mic_sdk.split import split_by_parameters
+from dl4mic_sdk.task import ModelFolder
+from dl4mic_sdk.unlike_training import about_training_data
 
 __all__ = ["DataSummary", "check_data", "main"]
 
@@ -51,8 +53,9 @@ def check_data(request: Mapping[str, Any], attempt_folder: Optional[Path] = None
 
     Notes
     -----
-    For a prediction only headers are read, and single bad files do not keep the others from being predicted. One
-    pair of images is held at a time, whatever their number.
+    For a prediction only headers are read, and a part of a few images to compare them with those of the training;
+    single bad files do not keep the others from being predicted. One pair of images is held at a time, whatever their
+    number.
     """
     channels = check_models(request)
     if request["verb"] == "import_model":
@@ -93,7 +96,7 @@ def _checked(request: Mapping[str, Any], channels: Mapping[str, int]) -> DataSum
     if request["verb"] == "predict":
         if all(each.fault for each in items):
             reader.faults.raise_if_any(len(items))
-        return reader.summary(items)
+        return _compared(reader.summary(items), request)
     targets = reader.read_targets(dataset)
     apart = request.get("validation")
     validation = reader.read(Dataset.of(apart)) if apart else ()
@@ -104,10 +107,23 @@ def _checked(request: Mapping[str, Any], channels: Mapping[str, int]) -> DataSum
     return reader.summary(items, targets=targets, validation=validation)
 
 
+def _compared(summary: DataSummary, request: Mapping[str, Any]) -> DataSummary:
+    """Add in what the images of a prediction are unlike those that its model was trained on."""
+    for each in request.get("models") or ():
+        record = ModelFolder.open(
+            each["name"], Path(each["folder"]), each["weights"], request["network"]
+        ).record
+        trained_on = record.get("data", {})
+        summary = summary.with_warnings(*about_training_data(summary, each["name"], trained_on))
+    return summary
+
+
 def _asked(request: Mapping[str, Any], channels: Mapping[str, int]) -> Dict[str, Any]:
     asked = {name: request.get(name) for name in _DECIDING}
     axes = request["manifest"].get("axes")
-    return dict(asked, supervision=supervision_of(request), axes=axes, channels=channels)
+    models = [each["name"] for each in request.get("models") or ()]
+    supervision = supervision_of(request)
+    return dict(asked, supervision=supervision, axes=axes, channels=channels, models=models)
 
 
 def _known(

@@ -14,10 +14,16 @@ from dl4mic_sdk.label_numbers import LARGEST_LABEL
 PAIRED_WITH_IMAGES = ("paired_images", "binary_masks", "class_masks", "label_images")
 MASKS = ("binary_masks", "class_masks", "label_images")
 TARGETS_OF_IMAGES = PAIRED_WITH_IMAGES + ("unpaired_images",)
+RESTORED = ("paired_images", "noisy_images")
 WITHOUT_TARGET = ("images", "noisy_images")
 
 PARTS_OF_BINARY_MASK = 3
 """So many separate parts that all have the same number are taken for objects that nobody numbered."""
+
+_FULL_SCALES = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16))
+"""The largest values of cameras and types."""
+
+_LEAST_SATURATED = 1e-4
 
 _NAMES_SAID = 5
 _NUMBER_THEM = (
@@ -92,9 +98,18 @@ class Need:
 
 
 def supervision_of(request: Mapping[str, Any]) -> str:
-    """Kind of supervision of the data of a request; a prediction has none."""
+    """Kind of supervision of the data of a request; a prediction has none.
+
+    Restoration is scored against targets where they are given, whatever it was trained on, and without them otherwise.
+    """
     supervision: str = request["manifest"]["supervision"]
-    return "images" if request["verb"] == "predict" else supervision
+    if request["verb"] == "predict":
+        return "images"
+    if request["verb"] == "qc" and supervision in RESTORED:
+        if request["data"].get("target"):
+            return "paired_images"
+        return "images" if supervision == "paired_images" else supervision
+    return supervision
 
 
 def header_fault(info: ImageInfo, need: Need) -> Optional[Fault]:
@@ -138,6 +153,10 @@ def pair_fault(source: ImageInfo, target: ImageInfo) -> Optional[Fault]:
     )
     if one == other:
         return None
+    if {a for a in set(one) | set(other) if one.get(a) != other.get(a)} == {"Z"}:
+        text = "has {}, but its image has {}"
+        message = text.format(*(_counted(each.get("Z", 1), "slice") for each in (other, one)))
+        return Fault(message, "Image and target must have the same slices: leave out the others.")
     text = "is {}, but its image is {}"
     message = text.format(
         said_size(target.axes, target.shape), said_size(source.axes, source.shape)
@@ -225,8 +244,15 @@ def warnings_of(summary: DataSummary) -> Iterator[Tuple[str, str]]:
     """Yield (code, message) of what is odd in a set that can be used."""
     sources = [each for each in summary.files if each.role == "source"]
     read = [each for each in sources if each.sha256]
-    constant = (each for each in read if each.minimum == each.maximum)
+    pictures = [each for each in summary.files if each.sha256 and each.foreground is None]
+    constant = (each for each in pictures if each.minimum == each.maximum)
     yield from _about("CONSTANT_IMAGES", "Images with the same value everywhere", constant)
+    saturated = (each for each in pictures if _is_saturated(each))
+    yield from _about("SATURATED_IMAGES", "Images with saturated pixels", saturated, _said_share)
+    if summary.supervision in RESTORED:
+        negative = (each for each in pictures if each.minimum < 0)
+        what = "Images with values below 0, which no camera gives: was a background taken off?"
+        yield from _about("NEGATIVE_VALUES", what, negative, _said_minimum)
     masks = (each for each in summary.files if each.foreground == 0)
     yield from _about("EMPTY_MASKS", "Masks without any object", masks)
     yield from _about(
@@ -274,6 +300,18 @@ def _axes_fault(info: ImageInfo, need: Need) -> Fault:
     if need.channel_selectable and info.axes == "ZYX" and "YX" in need.axes:
         hint += " If its pages are channels, say axes=CYX and choose one with channel=."
     return Fault(message, hint)
+
+
+def _is_saturated(facts: FileFacts) -> bool:
+    return facts.maximum in _FULL_SCALES and facts.at_maximum >= _LEAST_SATURATED
+
+
+def _said_share(facts: FileFacts) -> str:
+    return " {:.2%} at {:g}".format(facts.at_maximum, facts.maximum)
+
+
+def _said_minimum(facts: FileFacts) -> str:
+    return " down to {:g}".format(facts.minimum)
 
 
 def _about(

@@ -33,6 +33,8 @@ class FileFacts:
         Share of the pixels of a mask that are not 0, else None.
     series
         Images in the file, of which the first is taken.
+    at_maximum
+        Share of the pixels that have the largest value.
     """
 
     path: str
@@ -50,6 +52,7 @@ class FileFacts:
     objects: Optional[int] = None
     foreground: Optional[float] = None
     series: int = 1
+    at_maximum: float = 0.0
 
 
 @dataclass(frozen=True)

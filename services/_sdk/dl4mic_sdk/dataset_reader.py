@@ -16,6 +16,7 @@ from dl4mic_sdk.errors import MOST_FILES_NAMED, DataError, ImageError
 from dl4mic_sdk.images import Image, ImageInfo, inspect, list_images, read, stem
 from dl4mic_sdk.pairs import Item, pair, refuse_unfit_names
 from dl4mic_sdk.pixel_facts import PixelFacts, components, label_facts, pixel_facts
+from dl4mic_sdk.restoration_survey import survey
 
 _SAMPLED_PIXELS = 2_000_000
 _MOST_EXTENTS = 200_000
@@ -165,7 +166,8 @@ class DatasetReader:
                 axis: float(np.median(np.concatenate(each))) for axis, each in self._extents.items()
             },
         )
-        return summary.with_warnings(*data_rules.warnings_of(summary))
+        odd = survey(items, self._need.supervision) if self._need.pixels else ()
+        return summary.with_warnings(*data_rules.warnings_of(summary), *odd)
 
     def _item(self, source: Path, target: Optional[Path], axes: str) -> Item:
         info = self._inspect(source, "source", axes)
@@ -255,6 +257,7 @@ class DatasetReader:
             minimum=facts.minimum,
             maximum=facts.maximum,
             mean=facts.mean,
+            at_maximum=facts.at_maximum,
         )
 
     def _note_labels(self, image: Image) -> None:

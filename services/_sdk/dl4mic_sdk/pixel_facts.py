@@ -30,6 +30,8 @@ class PixelFacts:
         Pixels that are NaN or infinite.
     foreground
         Share of pixels that are not 0.
+    at_maximum
+        Share of pixels that have the largest value.
     sample
         Some pixels spread evenly over the image.
     """
@@ -40,6 +42,7 @@ class PixelFacts:
     mean: float
     not_finite: int
     foreground: float
+    at_maximum: float
     sample: np.ndarray
 
 
@@ -75,21 +78,26 @@ def pixel_facts(image: Image, sample_size: int = 4096) -> PixelFacts:
     step = max(1, pixels.size // sample_size) | 1
     ranges, sample = [], []
     total, not_finite, foreground = 0.0, 0, 0
+    largest = []
     for _, block in _blocks(pixels):
         digest.update(block.astype(block.dtype.newbyteorder("<"), copy=False).data)
         ranges.append((block.min(), block.max()))
+        largest.append(int(np.count_nonzero(block == ranges[-1][1])))
         total += float(block.sum(dtype=np.float64))
         foreground += int(np.count_nonzero(block))
         if block.dtype.kind == "f":
             not_finite += block.size - int(np.count_nonzero(np.isfinite(block)))
         sample.append(block.ravel()[::step].copy())
+    maximum = max(high for _, high in ranges)
+    at_maximum = sum(count for count, (_, high) in zip(largest, ranges) if high == maximum)
     return PixelFacts(
         sha256=digest.hexdigest(),
         minimum=float(min(low for low, _ in ranges)),
-        maximum=float(max(high for _, high in ranges)),
+        maximum=float(maximum),
         mean=total / pixels.size,
         not_finite=not_finite,
         foreground=foreground / pixels.size,
+        at_maximum=at_maximum / pixels.size,
         sample=np.concatenate(sample),
     )
 
