@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Tuple, Union
+from typing import Any, List, Mapping, Optional, Sequence
 
 import numpy as np
 from intensities import moments_of
 
 from dl4mic_keras.framework import tf
 from dl4mic_sdk.errors import SdkError
-from dl4mic_sdk.images import Image, ImageOnDisk
-from dl4mic_sdk.tiled_prediction import predict_tiled, tile_that_fits
+from dl4mic_sdk.images import Image
+from dl4mic_sdk.tiled_prediction import AnyImage, predict_tiled, tile_that_fits
 
 _CONVOLUTIONS = 2
 """On each level of the library's U-Net, downwards as upwards."""
@@ -42,12 +42,19 @@ class Denoiser:
             input_signature=[tf.TensorSpec(shape, tf.float32)],
         )
 
-    def denoise(self, image: Image) -> Image:
+    def denoise(self, image: AnyImage, scratch: Optional[Path] = None) -> AnyImage:
         """Denoise an image, a stack, or each time point of a series.
+
+        Parameters
+        ----------
+        image
+            In memory; on disk unless it is a series.
+        scratch
+            Folder for the result of an image on disk.
 
         Returns
         -------
-        Image
+        Image or ImageOnDisk
             float32, of the axes and in the intensities of the image.
 
         Raises
@@ -55,44 +62,39 @@ class Denoiser:
         SdkError
             It has not as many channels as the model takes.
         """
-        self._refuse_channels(image.axes, image.pixels.shape)
-        if "T" not in image.axes:
-            return self._tiled(image)  # type: ignore[return-value]  # an image in memory gives one
-        at = image.axes.index("T")
-        frame = Image(image.pixels, image.axes.replace("T", ""))
-        frames = [self._tiled(frame.with_pixels(each)) for each in np.moveaxis(image.pixels, at, 0)]
-        return image.with_pixels(np.stack([each.pixels for each in frames], at))  # type: ignore[union-attr]
-
-    def denoise_large(self, image: ImageOnDisk, scratch: Path) -> Optional[ImageOnDisk]:
-        """Denoise an image that stays on disk; a series does not, and gives None."""
-        self._refuse_channels(image.axes, image.shape)
-        if "T" in image.axes:
-            return None
-        return self._tiled(image, scratch)  # type: ignore[return-value]  # one on disk gives one
-
-    def _tiled(
-        self, image: Union[Image, ImageOnDisk], scratch: Optional[Path] = None
-    ) -> Union[Image, ImageOnDisk]:
-        step = 2 ** int(self._config.unet_n_depth)
-        dimensions = int(self._config.n_dim)
-        whole = image.pixels.shape if isinstance(image, Image) else image.shape
-        shape = [length for axis, length in zip(image.axes, whole) if axis != "C"]
-        width = 4.0 * self._config.unet_n_first * _LIVE_LAYERS
-        steps = (step,) * dimensions
-        tile = self._tile or tile_that_fits(shape, width, steps)
-        seen = self._seen()
-        overlap = 2 * seen if self._overlap is None else self._overlap
-        context = (seen,) * dimensions if self._overlap is None else None
-        (found,) = predict_tiled(
-            self._kernel, image, tile, (overlap,) * dimensions, steps, context, scratch
+        shape = image.pixels.shape if isinstance(image, Image) else image.shape
+        self._refuse_channels(image.axes, shape)
+        if isinstance(image, Image) and "T" in image.axes:
+            return self._series(image)
+        spatial = [size for axis, size in zip(image.axes, shape) if axis != "C"]
+        steps = (2 ** int(self._config.unet_n_depth),) * len(spatial)
+        seen = (self._seen(),) * len(spatial)
+        given = self._overlap
+        (denoised,) = predict_tiled(
+            self._kernel,
+            image,
+            self._tile or tile_that_fits(spatial, self._bytes_per_pixel(), steps),
+            [2 * each if given is None else int(given) for each in seen],
+            steps,
+            seen if given is None else None,
+            scratch,
         )
-        return found
+        return denoised
+
+    def _series(self, image: Image) -> Image:
+        at = image.axes.index("T")
+        axes = image.axes.replace("T", "")
+        frames = [self.denoise(Image(each, axes)) for each in np.moveaxis(image.pixels, at, 0)]
+        return image.with_pixels(np.stack([each.pixels for each in frames], at))  # type: ignore[union-attr]
 
     def _kernel(self, pixels: np.ndarray) -> List[np.ndarray]:
         """Denoise ([z,] y, x, channels), as the library's `predict` does."""
         normalised = (pixels.astype(np.float32) - self._means) / self._stds
         predicted = self._call(normalised[np.newaxis]).numpy()[0]
         return [predicted * self._stds + self._means]
+
+    def _bytes_per_pixel(self) -> float:
+        return float(4 * _LIVE_LAYERS * self._config.unet_n_first)
 
     def _seen(self) -> int:
         """How many pixels to each side the U-Net looks at."""
@@ -101,7 +103,7 @@ class Denoiser:
         pooled = 2**depth - 1
         return convolved + pooled * (2 if self._config.blurpool else 1)
 
-    def _refuse_channels(self, axes: str, shape: Tuple[int, ...]) -> None:
+    def _refuse_channels(self, axes: str, shape: Sequence[int]) -> None:
         has, takes = dict(zip(axes, shape)).get("C", 1), len(self._means)
         if has != takes:
             raise SdkError(f"has {has} channels, but the model takes {takes}")

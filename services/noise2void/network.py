@@ -66,8 +66,9 @@ class Noise2Void(Network):
 
     def predict_large(self, image: ImageOnDisk, scratch: Path) -> Optional[Prediction]:
         """Denoise an image tile by tile, in memory that does not grow with it."""
-        denoised = self._denoiser.denoise_large(image, scratch)
-        return None if denoised is None else Prediction({"denoised": denoised})
+        if "T" in image.axes:
+            return None
+        return Prediction({"denoised": self._denoiser.denoise(image, scratch)})
 
     def import_model(
         self, source: Path, format: str, model: Path, ctx: Context

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Training in all its turns: repeated, interrupted, started from a model, of several channels, refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from jobs import Job, make, make_training, quick, reference
+from plain_models import denoised
+
+from dl4mic_sdk.errors import SdkError
+from dl4mic_sdk.images import Image, read, write
+from dl4mic_sdk.job_folder import EXIT_DONE, EXIT_STOPPED
+from dl4mic_sdk.report_notes import read_choices, read_examples
+from dl4mic_sdk.training import read_history
+
+SMALL = {
+    "epochs": 6,
+    "steps_per_epoch": 8,
+    "batch_size": 4,
+    "patch_size": [32, 32],
+    "unet_n_first": 4,
+    "validation_patches": 8,
+    "keep_every": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return make_training(tmp_path_factory.mktemp("whole"), "n2v2d", given=SMALL).run()
+
+
+def weights_of(path: Path) -> list[np.ndarray]:
+    found: list[np.ndarray] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda _, each: found.append(each[()]) if hasattr(each, "shape") else None)
+    return found
+
+
+def assert_same_training(one: Job, other: Job) -> None:
+    for name in ("weights_best.h5", "weights_last.h5", "weights_epoch_00003.h5"):
+        for ours, theirs in zip(weights_of(one.model / name), weights_of(other.model / name)):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    losses = [[row["loss"] for row in read_history(job.model)] for job in (one, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert len(losses[0]) == SMALL["epochs"]
+
+
+def test_a_seed_repeats_and_another_does_not(undisturbed: Job, tmp_path: Path) -> None:
+    again = make_training(tmp_path / "again", "n2v2d", given=SMALL).run()
+    for ours, theirs in zip(
+        weights_of(again.model / "weights_last.h5"),
+        weights_of(undisturbed.model / "weights_last.h5"),
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    other = make_training(tmp_path / "other", "n2v2d", given={**SMALL, "seed": 1}).run()
+    losses = [read_history(job.model)[-1]["loss"] for job in (undisturbed, other)]
+    assert losses[0] != losses[1]
+
+
+def test_terminated_and_resumed_ends_as_if_undisturbed(undisturbed: Job, tmp_path: Path) -> None:
+    job = make_training(tmp_path, "n2v2d", given=SMALL)
+    process = job.start()
+    wait_for_checkpoint(job, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == EXIT_STOPPED, (job.folder / "stderr.log").read_text()[-2000:]
+    resumed = job.again()
+    status = resumed.start().wait(120)
+    assert status == EXIT_DONE, (resumed.folder / "stderr.log").read_text()[-2000:]
+    assert resumed.events("metric")[0]["step"] > 0
+    assert_same_training(resumed, undisturbed)
+
+
+def wait_for_checkpoint(job: Job, process: Any) -> None:
+    deadline = time.monotonic() + 120
+    while not job.events("checkpoint"):
+        assert process.poll() is None, (job.folder / "stderr.log").read_text()[-2000:]
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.05)
+
+
+def test_starting_from_a_model_goes_on_where_that_one_ended(trained: Job, tmp_path: Path) -> None:
+    given = quick("n2v2d", epochs=1, steps_per_epoch=5, learning_rate=None, unet_n_first=64)
+    job = make_training(tmp_path, "n2v2d", given=given, parent=reference(trained)).run()
+    before, after = read_history(trained.model), read_history(job.model)
+    assert after[0]["learning_rate"] == pytest.approx(0.001)
+    assert after[0]["loss"] < 0.7 * before[0]["loss"]
+    assert json.loads((job.model / "config.json").read_text())["unet_n_first"] == 16
+    codes = [each["code"] for each in job.events("warning")]
+    assert "TRAINING_TOO_SHORT" not in codes
+    (message,) = (
+        each["message"] for each in job.events("warning") if each["code"] == "PARAMETERS_OF_PARENT"
+    )
+    assert message.endswith("unet_n_first")
+
+
+def test_too_short_a_training_is_warned_of_in_the_job_and_in_its_report(undisturbed: Job) -> None:
+    codes = {each["code"] for each in undisturbed.events("warning")}
+    report = json.loads((undisturbed.folder / "artifacts" / "training.json").read_text())
+    assert "TRAINING_TOO_SHORT" in codes & {each["code"] for each in report["warnings"]}
+
+
+def test_reports_what_a_biologist_watches(trained: Job) -> None:
+    names = {event["name"] for event in trained.events("metric")}
+    assert names >= {"loss", "val_loss", "learning_rate", "patches_per_second"}
+    history = read_history(trained.model)
+    assert history[-1]["val_loss"] < history[0]["val_loss"]
+
+
+def test_report_shows_patches_with_blind_spots_and_what_was_chosen(trained: Job) -> None:
+    examples = read_examples(trained.folder)
+    assert len(examples) == 4
+    shares = [(shown != patch).mean() for shown, patch in examples]
+    assert all(0 < share <= 0.02 for share in shares)
+    assert read_choices(trained.folder) == {"patch_size": [64, 64]}
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of an image with two channels of different brightness."""
+    folder = tmp_path_factory.mktemp("colours")
+    rng = np.random.default_rng(0)
+    pixels = np.stack([rng.poisson(20, (64, 96)), rng.poisson(2000, (64, 96))]).astype(np.uint16)
+    write(folder / "colours.tif", Image(pixels, "CYX"))
+    return folder
+
+
+def test_several_channels_are_learned_together_and_the_library_predicts_the_same(
+    colours: Path, tmp_path: Path
+) -> None:
+    given = {**SMALL, "epochs": 1, "patch_size": None, "split_strip": 0}
+    job = make_training(tmp_path, "n2v2d", given=given, source=colours).run()
+    config = json.loads((job.model / "config.json").read_text())
+    assert (config["n_channel_in"], config["n2v_patch_shape"][0] <= 64) == (2, True)
+    found = make(
+        tmp_path / "p", "predict", "n2v2d", colours, models=[reference(job)]
+    ).run()  # fmt: skip
+    ours = read(found.predictions / "colours.tif")
+    pixels = read(colours / "colours.tif").pixels
+    theirs = np.moveaxis(denoised(job.model, np.moveaxis(pixels, 0, -1), "YXC"), -1, 0)
+    assert ours.axes == "CYX"
+    for one, other in zip(ours.pixels, theirs):
+        assert np.abs(one - other).max() <= 1e-5 * np.ptp(theirs)
+
+
+def test_a_channel_can_be_chosen(colours: Path, tmp_path: Path) -> None:
+    given = {**SMALL, "epochs": 1, "patch_size": [16, 16], "split_strip": 0, "channel": 1}
+    job = make_training(tmp_path, "n2v2d", given=given, source=colours).run()
+    config = json.loads((job.model / "config.json").read_text())
+    assert config["n_channel_in"] == 1
+    assert float(config["means"][0]) == pytest.approx(2000, rel=0.01)
+
+
+def test_a_movie_is_learned_from_frame_by_frame(tmp_path: Path) -> None:
+    from jobs import EXAMPLE
+
+    given = {**SMALL, "epochs": 1, "n2v_struct_reach": [0, 2], "loss": "mae"}
+    job = make_training(
+        tmp_path, "n2v2d", given=given, source=EXAMPLE / "n2v2d" / "movie"
+    ).run()  # fmt: skip
+    config = json.loads((job.model / "config.json").read_text())
+    assert config["structN2Vmask"] == [[1, 1, 1, 1, 1]]
+    assert np.isfinite(read_history(job.model)[0]["val_loss"])
+
+
+def test_n2v2_trains_and_predicts(tmp_path: Path) -> None:
+    from jobs import RECORDS
+
+    preset = RECORDS["n2v2d"]["presets"]["n2v2"]["parameters"]
+    given = {**preset, **SMALL, "epochs": 1}
+    job = make_training(tmp_path, "n2v2d", given=given).run()
+    config = json.loads((job.model / "config.json").read_text())
+    assert (config["blurpool"], config["skip_skipone"], config["n2v_manipulator"]) == (
+        True,
+        True,
+        "median",
+    )
+    source = np.random.default_rng(0).normal(100, 10, (37, 41))
+    assert np.isfinite(denoised(job.model, source, "YX")).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"patch_size": [30, 32]}, "multiple of 4 x 4"),
+        ({"patch_size": [512, 512]}, "larger than the smallest|smaller .* than a patch"),
+    ],
+)
+def test_an_impossible_patch_is_refused(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(SdkError, match=said):
+        make_training(tmp_path, "n2v2d", given={**SMALL, **given}).run()
