@@ -10,7 +10,7 @@ import difflib
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Any, Iterable, Iterator, Mapping, Sequence, Union
+from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -41,6 +41,9 @@ MOST_LABELS = 32
 LARGEST_PRIORITY = 1000
 LONGEST_TITLE = 200
 LONGEST_DEADLINE_DAYS = 3650
+
+_SCORED_WITHOUT_TARGET = WITHOUT_TARGET | {Dataset.PAIRED_IMAGES}
+"""Of models whose results are images like their sources, quality control says what it can without targets."""
 
 _LOCATION = re.compile(r"(/.*|[a-z0-9-]+:.*)", re.DOTALL)
 _MODEL_NAME = re.compile(r"[a-z0-9-]+(:[a-z0-9-]+)?")
@@ -92,7 +95,10 @@ def check_qc(request: QcRequest, network: Network) -> None:
     """Raise `Refused` unless `network` can score as asked."""
     found = list(_check_options(request.options, network))
     if request.data.source or not request.prediction:
-        found += _check_dataset("data", request.data, network, with_target=True)
+        needed = bool(request.prediction) or network.supervision not in _SCORED_WITHOUT_TARGET
+        found += _check_dataset(
+            "data", request.data, network, with_target=True, needs_target=needed
+        )
     elif request.data.target:
         found += _check_location("data.target", request.data.target)
         found += _check_axes("data.axes", request.data.axes)
@@ -253,10 +259,16 @@ def _check_new_name(field: str, text: str) -> Iterator[Violation]:
 
 
 def _check_dataset(
-    field: str, data: Dataset, network: Network, with_target: bool
+    field: str,
+    data: Dataset,
+    network: Network,
+    with_target: bool,
+    needs_target: Optional[bool] = None,
 ) -> Iterator[Violation]:
+    """Check images and targets; those that a network learns from need targets where its supervision has them."""
     supervision = data.supervision or network.supervision
-    targeted = with_target and network.supervision not in WITHOUT_TARGET
+    learned = with_target and network.supervision not in WITHOUT_TARGET
+    targeted = learned if needs_target is None else needs_target
     if data.supervision not in Dataset.Supervision.values():
         text = _not_among(data.supervision, Dataset.Supervision)
         yield Violation(field + ".supervision", text)

@@ -17,6 +17,7 @@ from dl4mic.check import (
 from dl4mic.manifest import ManifestError, read_service
 from dl4mic.parameters import allowed_range, complete_parameters
 from dl4mic.v1.data_pb2 import Dataset, ModelReference
+from dl4mic.v1.network_pb2 import Network
 from dl4mic.v1.parameter_pb2 import Parameter, ParameterList, ParameterValue
 from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
 
@@ -25,9 +26,9 @@ NETWORK = read_service(FAKE).network("blur")
 DATA = Dataset(source="lab:a", target="lab:b")
 
 
-def fields(check, request):
+def fields(check, request, network=NETWORK):
     try:
-        check(request, NETWORK)
+        check(request, network)
     except Refused as refused:
         return {each.field: each.description for each in refused.violations}
     return {}
@@ -102,6 +103,23 @@ def test_finished_predictions_need_their_targets_and_no_parameters():
     odd = QcRequest(prediction="lab:c", data=Dataset(target="lab:masks", axes="QQ"))
     odd.parameters["tile"].integer = 1
     assert {"data.axes", "parameters"} <= set(fields(check_qc, odd))
+
+
+@pytest.mark.parametrize(
+    ("supervision", "needed"),
+    [(Dataset.NOISY_IMAGES, False), (Dataset.PAIRED_IMAGES, False), (Dataset.BINARY_MASKS, True)],
+)
+def test_restoration_is_scored_without_targets_if_need_be(supervision, needed):
+    network = Network()
+    network.CopyFrom(NETWORK)
+    network.supervision = supervision
+    images = Dataset(source="lab:a")
+    of_model = QcRequest(models=[ModelReference(name="a")], data=images)
+    assert ("data.target" in fields(check_qc, of_model, network)) == needed
+    finished = QcRequest(prediction="lab:c", data=images)
+    assert "data.target" in fields(check_qc, finished, network)
+    learning = supervision != Dataset.NOISY_IMAGES
+    assert ("data.target" in fields(check_train, train(data=images), network)) == learning
 
 
 @pytest.mark.parametrize(
