@@ -15,7 +15,7 @@ from dl4mic_sdk.service_check import problems_of_service
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent for path in ROOT.glob("services/*/service.yaml"))
-FAKE = ROOT / "tests" / "fakes" / "blur"
+FAKES = sorted(path.parent for path in ROOT.glob("tests/fakes/*/service.yaml"))
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 TAKE_A_NETWORK_AS_ARGUMENT = ("Makefile", "tests/demo.py", "tests/bench/", "docs/")
@@ -40,7 +40,7 @@ def test_the_arrows_between_packages() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("folder", [*SERVICES, FAKE], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [*SERVICES, *FAKES], ids=lambda folder: folder.name)
 def test_a_service_folder_is_complete(folder: Path) -> None:
     assert problems_of_service(folder) == []
 
