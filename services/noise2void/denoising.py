@@ -99,8 +99,8 @@ class Denoiser:
     def _seen(self) -> int:
         """How many pixels to each side the U-Net looks at."""
         depth, reach = int(self._config.unet_n_depth), int(self._config.unet_kern_size) // 2
-        convolved = _CONVOLUTIONS * reach * (2 * (2**depth - 1) + 2**depth)
-        pooled = 2**depth - 1
+        convolved: int = _CONVOLUTIONS * reach * (2 * (2**depth - 1) + 2**depth)
+        pooled: int = 2**depth - 1
         return convolved + pooled * (2 if self._config.blurpool else 1)
 
     def _refuse_channels(self, axes: str, shape: Sequence[int]) -> None:

@@ -137,11 +137,9 @@ class Masking:
             return rng.normal(_at(pixels, spots), self.radius)
         around = self._surroundings(pixels, spots, centre=kind is Manipulator.NORMAL_FITTED)
         if kind is Manipulator.NORMAL_FITTED:
-            return rng.normal(np.nanmean(around, axis=1), np.nanstd(around, axis=1))
-        mean: np.ndarray = (np.nanmean if kind is Manipulator.MEAN else np.nanmedian)(
-            around, axis=1
-        )
-        return mean
+            return np.asarray(rng.normal(np.nanmean(around, axis=1), np.nanstd(around, axis=1)))
+        middle = np.nanmean if kind is Manipulator.MEAN else np.nanmedian
+        return np.asarray(middle(around, axis=1))
 
     def _window(self, pixels: np.ndarray, spots: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """First and one past the last position around each spot, cut at the edge of the patch."""
@@ -195,5 +193,6 @@ def _nearby(pixels: np.ndarray, spots: np.ndarray, rng: np.random.Generator) -> 
 
 def _offsets(reach: Sequence[int], centre: bool) -> np.ndarray:
     """Displacements from a spot within so many pixels along each axis, shape (positions, axes)."""
-    grid = np.indices([2 * each + 1 for each in reach]).reshape(len(reach), -1).T - np.array(reach)
+    sizes = [2 * each + 1 for each in reach]
+    grid: np.ndarray = np.indices(sizes).reshape(len(reach), -1).T - np.array(reach)
     return grid if centre else grid[grid.any(axis=1)]

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Makes the example images: ``python cut.py IMG2D IMG3D MOVIE``, of the stardist and the spotiflow wheel.
+"""Makes the example images: ``python cut.py IMAGE STACK MOVIE``, of three packages that SOURCE.txt names.
 
-Nuclei, to which noise is added as a camera adds it, so that what lies below it is known. 2D: 304 columns of one image
-to learn from (the validation region is taken from them), a strip of 32 that nothing uses, 176 columns to test on. 3D:
-the upper and the lower half of one stack, with 5 rows between them. And a movie with noise of its own, of which nobody
-knows what lies below it.
+Nuclei, to which noise is added as a camera adds it, so that what lies below it is known: 2D 304 columns of one image to
+learn from (the validation region is taken from them), a strip of 32 that nothing uses, 176 columns to test on; 3D 16
+planes of one stack, parted alike. And a movie with noise of its own, of which nobody knows what lies below it.
 """
 
 from __future__ import annotations
@@ -19,9 +18,15 @@ import tifffile
 HERE_2D = Path(__file__).resolve().parent / "n2v2d"
 HERE_3D = HERE_2D.with_name("n2v3d")
 TRAIN_2D, TEST_2D = np.s_[:304, :304], np.s_[:304, 336:]
-TRAIN_3D, TEST_3D = np.s_[:, :36, :], np.s_[:, 41:, :]
-OFFSET, GAIN, READ_NOISE = 100.0, 4.0, 12.0
-"""Of the camera: grey values in the dark, grey values a photon, and spread in the dark."""
+TRAIN_3D, TEST_3D = np.s_[20:36, :128, :128], np.s_[20:36, :128, 160:224]
+OFFSET = 100.0
+"""Grey value of a camera in the dark."""
+
+GAIN = {2: 4.0, 3: 800.0}
+"""Grey values a photon, in 2D and 3D."""
+
+READ_NOISE = {2: 12.0, 3: 2500.0}
+"""Spread of grey values in the dark."""
 
 FRAMES = 12
 
@@ -37,8 +42,8 @@ def main(image: str, stack: str, movie: str) -> None:
 
 def save_noisy(folder: Path, name: str, clean: Any, parts: Any, rng: np.random.Generator) -> None:
     """Write the part to learn from with noise, and the part to test on with and without."""
-    photons = rng.poisson(clean / GAIN) * GAIN
-    noisy = photons + OFFSET + rng.normal(0.0, READ_NOISE, clean.shape)
+    gain, spread = GAIN[clean.ndim], READ_NOISE[clean.ndim]
+    noisy = rng.poisson(clean / gain) * gain + OFFSET + rng.normal(0.0, spread, clean.shape)
     train, test = parts
     axes = "ZYX"[-clean.ndim :]
     save(folder / "train" / f"{name}.tif", noisy[train], axes)

@@ -30,7 +30,7 @@ def test_one_noisy_stack_teaches_to_take_noise_out_of_another(
 ) -> None:
     clean = read(EXAMPLE / "n2v3d" / "test" / "target" / "nuclei.tif").pixels
     found = load(trained_3d).predict_image(noisy).main[1].pixels
-    assert psnr(found, clean) >= psnr(noisy.pixels, clean) + 3
+    assert psnr(found, clean) >= psnr(noisy.pixels, clean) + 4
 
 
 def test_plain_library_predicts_the_same(trained_3d: Job, noisy: Image) -> None:
