@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Cuts the example images out of a field that cell-medussa carries, and of a stack that sdeconv carries.
 
-2D: four parts of one field to learn from, and two, with strips of 32 pixels or more between, to test and predict.
+2D: three parts of one field to learn from, and two, with strips of 32 pixels or more between, to test and predict.
 3D: three parts of one stack to learn from, one to test on, with strips of 16 voxels between. That is enough to see
 whether everything works, not to judge a network.
 """
@@ -18,12 +18,11 @@ import tifffile
 HERE_2D = Path(__file__).resolve().parent / "care2d"
 HERE_3D = HERE_2D.with_name("care3d")
 TRAIN_2D = {
-    "a": np.s_[0:192, 0:192],
-    "b": np.s_[0:192, 192:384],
-    "c": np.s_[192:384, 0:192],
-    "d": np.s_[192:384, 192:384],
+    "a": np.s_[0:192, 192:384],
+    "b": np.s_[224:384, 288:480],
+    "c": np.s_[420:612, 400:592],
 }
-TEST_2D, PREDICT_2D = np.s_[0:192, 424:616], np.s_[424:616, 0:192]
+TEST_2D, PREDICT_2D = np.s_[0:192, 424:616], np.s_[288:388, 512:624]
 TRAIN_3D = {
     "a": np.s_[8:24, 0:64, 0:64],
     "b": np.s_[8:24, 64:128, 0:64],
@@ -38,8 +37,8 @@ def main(bacteria: str, pollen: str) -> None:
     sharp = tifffile.imread(Path(bacteria) / "target_upper.tif")
     for name, part in TRAIN_2D.items():
         save_pair(HERE_2D / "train", f"bacteria_{name}", blurred[part], sharp[part])
-    save_pair(HERE_2D / "test", "bacteria_e", blurred[TEST_2D], sharp[TEST_2D])
-    save(HERE_2D / "predict" / "bacteria_f.tif", blurred[PREDICT_2D])
+    save_pair(HERE_2D / "test", "bacteria_d", blurred[TEST_2D], sharp[TEST_2D])
+    save(HERE_2D / "predict" / "bacteria_e.tif", blurred[PREDICT_2D])
     low = tifffile.imread(Path(pollen) / "low" / "pollen_left.tif")
     high = tifffile.imread(Path(pollen) / "high" / "pollen_left.tif")
     whole = np.rint(np.clip(low, 0, None))

@@ -21,8 +21,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 @pytest.fixture(scope="session")
+def unsure(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A probabilistic 2D model."""
+    folder = tmp_path_factory.mktemp("unsure")
+    return make_training(folder, "care2d", given=quick("care2d", probabilistic=True)).run()
+
+
+@pytest.fixture(scope="session")
 def trained_3d(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A probabilistic 3D model."""
+    """A 3D model of the preset `quick`."""
     folder = tmp_path_factory.mktemp("trained_3d")
-    given = quick("care3d", epochs=6, probabilistic=True, validation_fraction=0.34)
-    return make_training(folder, "care3d", given=given).run()
+    return make_training(folder, "care3d", given=quick("care3d")).run()
