@@ -97,12 +97,12 @@ class Restorer:
         self._refuse_channels(image.axes, shape)
         limits = self._limits(image)
         spatial = [size for axis, size in zip(image.axes, shape) if axis != "C"]
-        step = architecture.divisor(self._config)
+        step, overlaps = architecture.divisor(self._config), self._overlaps()
         return predict_tiled(
             lambda tile: self._restored(tile, limits),
             image,
-            self._tile or tile_that_fits(spatial, self._bytes_per_pixel(), step),
-            self._overlaps(),
+            self._tile or tile_that_fits(spatial, self._bytes_per_pixel(), step, overlaps),
+            overlaps,
             step,
             self._context(),
             scratch,

@@ -70,11 +70,12 @@ class Denoiser:
         steps = (2 ** int(self._config.unet_n_depth),) * len(spatial)
         seen = (self._seen(),) * len(spatial)
         given = self._overlap
+        overlap = [2 * each if given is None else int(given) for each in seen]
         (denoised,) = predict_tiled(
             self._kernel,
             image,
-            self._tile or tile_that_fits(spatial, self._bytes_per_pixel(), steps),
-            [2 * each if given is None else int(given) for each in seen],
+            self._tile or tile_that_fits(spatial, self._bytes_per_pixel(), steps, overlap),
+            overlap,
             steps,
             seen if given is None else None,
             scratch,

@@ -75,7 +75,10 @@ def predict_tiled(
 
 
 def tile_that_fits(
-    shape: Sequence[int], bytes_per_pixel: float, multiple: Sequence[int]
+    shape: Sequence[int],
+    bytes_per_pixel: float,
+    multiple: Sequence[int],
+    overlap: Optional[Sequence[int]] = None,
 ) -> Optional[Tuple[int, ...]]:
     """Choose the size of tiles by the memory that a network needs for them.
 
@@ -87,22 +90,25 @@ def tile_that_fits(
         That the network holds at once of its intermediate results.
     multiple
         What the sizes must be multiples of.
+    overlap
+        Of neighbouring tiles, in pixels: tiles stay twice as large, whatever the memory.
 
     Returns
     -------
     tuple of int or None
-        The longest axis is halved until it fits; None: the image fits as a whole, into half of the memory that is free
-        and 2 GiB at most.
+        The axis that is longest, by what it may be at least, is halved until it fits; None: the image fits as a whole,
+        into half of the memory that is free and 2 GiB at most.
     """
     free = free_memory()
     room = _MOST_BYTES if free is None else min(_MOST_BYTES, max(_LEAST_BYTES, free * _SHARE))
     size = list(shape)
+    least = [max(2 * each, step) for each, step in zip(overlap or [0] * len(size), multiple)]
     while np.prod(size, dtype=float) * bytes_per_pixel > room:
-        longest = int(np.argmax(np.divide(size, multiple)))
-        if size[longest] <= multiple[longest]:
+        longest = int(np.argmax(np.divide(size, least)))
+        half = -(-size[longest] // (2 * multiple[longest])) * multiple[longest]
+        if half >= size[longest] or half < least[longest]:
             break
-        half = -(-size[longest] // 2)
-        size[longest] = -(-half // multiple[longest]) * multiple[longest]
+        size[longest] = half
     return None if size == list(shape) else tuple(size)
 
 

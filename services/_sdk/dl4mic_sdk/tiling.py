@@ -183,7 +183,7 @@ def _weights(starts: Sequence[int], size: int, context: int) -> List[np.ndarray]
     raw = [np.ones(size) for _ in starts]
     for before, behind, one, other in zip(raw, raw[1:], starts, starts[1:]):
         shared = one + size - other
-        rise = _rise(shared, min(context, (shared - 1) // 2))
+        rise = _rise(shared, min(context, shared // 2))
         behind[:shared] *= rise
         before[size - shared :] *= rise[::-1]
     total = np.zeros(starts[-1] + size)
@@ -197,6 +197,6 @@ def _weights(starts: Sequence[int], size: int, context: int) -> List[np.ndarray]
 
 def _rise(width: int, context: int) -> np.ndarray:
     """Rise from 0 to 1 as a squared sine, but for the context at both ends; two such opposed ones sum to 1."""
-    steps = (np.arange(width) - context + 0.5) / (width - 2 * context)
+    steps = (np.arange(width) - context + 0.5) / max(width - 2 * context, 1e-9)
     rise: np.ndarray = np.sin(np.pi / 2 * np.clip(steps, 0, 1)) ** 2
     return rise

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, List, Set, Tuple
 
@@ -105,3 +108,34 @@ def test_tiles_fit_into_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch)
     assert tile_that_fits((2000, 1000), 1000, (16, 16)) == (512, 1000)
     monkeypatch.setattr("dl4mic_sdk.tiled_prediction.free_memory", lambda: 0)
     assert tile_that_fits((40, 40), 1e9, (16, 16)) == (16, 16)
+    assert tile_that_fits((512, 512), 1e9, (16, 16), (100, 30)) == (256, 64)
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+import numpy as np
+from dl4mic_sdk.images import opened, write
+from dl4mic_sdk.tiled_prediction import predict_tiled
+for name in ("small", "large"):
+    place = Path(sys.argv[1]) / name
+    with opened(place / "image.tif") as image:
+        kernel = lambda tile: [tile.astype(np.float32)]
+        (found,) = predict_tiled(kernel, image, (256, 256), (32, 32), (4, 4), scratch=place)
+        write(place / "result.tif", found)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    print(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+"""
+
+
+def test_memory_does_not_grow_with_an_image_on_disk(tmp_path: Path) -> None:
+    if not Path("/proc/self/status").exists() or sys.version_info < (3, 9):
+        pytest.skip("needs Linux, and a tifffile that writes by strips")
+    for name, size in (("small", 1024), ("large", 4096)):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "image.tif", Image(np.ones((size, size), np.uint16), "YX"))
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(each for each in sys.path if each))
+    command = [sys.executable, "-c", MEASURE, str(tmp_path)]
+    small, large = map(int, subprocess.check_output(command, env=environment).split())
+    # In memory the result alone has 64 MiB.
+    assert large - small < 12 * 1024, (small, large)

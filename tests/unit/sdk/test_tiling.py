@@ -75,6 +75,14 @@ def test_the_context_of_a_tile_does_not_count() -> None:
     np.testing.assert_allclose(first.parts[0].weights[27:], [0.853553, 0.146447], atol=1e-6)
 
 
+def test_an_overlap_of_twice_the_context_leaves_nothing_of_it() -> None:
+    first, second = Tiling.of((56,), (32,), (8,), (8,), (4,)).tiles()
+    assert (first.place[0].stop, second.place[0].start) == (28, 28)
+    first, second = Tiling.of((57,), (32,), (7,), (1,), (3,)).tiles()
+    assert (first.place[0].stop, second.place[0].start) == (29, 28)
+    assert (first.parts[0].weights[-1], second.parts[0].weights[0]) == (0.5, 0.5)
+
+
 def test_a_tile_of_fewer_axes_leaves_the_others_whole() -> None:
     assert Tiling.of((20, 64, 64), (32, 32), (0, 8, 8), (2, 4, 4)).size == (20, 32, 32)
     assert Tiling.of((64, 64), (8, 32, 48), (8, 8), (4, 4)).size == (32, 48)
