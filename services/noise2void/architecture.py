@@ -41,6 +41,17 @@ def patch_rule(depth: int, dimensions: int) -> PatchRule:
     return PatchRule((2**depth,) * dimensions, "unet_n_depth")
 
 
+def context(config: Any) -> int:
+    """Return how many pixels around a pixel the network looks at, at most.
+
+    Two layers on each level of the library's U-Net, down and up, and two at the bottom; a pixel of level n is 2^n wide,
+    and pooling falls on any of these pixels, with `blurpool` on as many beside them.
+    """
+    depth, reach = int(config.unet_n_depth), int(config.unet_kern_size) // 2
+    levels = 2**depth - 1
+    return 4 * reach * levels + 2 * reach * 2**depth + levels * (2 if config.blurpool else 1)
+
+
 def configuration(
     parameters: Mapping[str, Any],
     patch: Sequence[int],

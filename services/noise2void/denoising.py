@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence
 
+import architecture
 import numpy as np
 from intensities import moments_of
 
@@ -13,9 +14,6 @@ from dl4mic_keras.framework import tf
 from dl4mic_sdk.errors import SdkError
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.tiled_prediction import AnyImage, predict_tiled, tile_that_fits
-
-_CONVOLUTIONS = 2
-"""On each level of the library's U-Net, downwards as upwards."""
 
 _LIVE_LAYERS = 6
 """How many layers of the base width are in memory at once."""
@@ -68,7 +66,7 @@ class Denoiser:
             return self._series(image)
         spatial = [size for axis, size in zip(image.axes, shape) if axis != "C"]
         steps = (2 ** int(self._config.unet_n_depth),) * len(spatial)
-        seen = (self._seen(),) * len(spatial)
+        seen = (architecture.context(self._config),) * len(spatial)
         given = self._overlap
         overlap = [2 * each if given is None else int(given) for each in seen]
         (denoised,) = predict_tiled(
@@ -96,13 +94,6 @@ class Denoiser:
 
     def _bytes_per_pixel(self) -> float:
         return float(4 * _LIVE_LAYERS * self._config.unet_n_first)
-
-    def _seen(self) -> int:
-        """How many pixels to each side the U-Net looks at."""
-        depth, reach = int(self._config.unet_n_depth), int(self._config.unet_kern_size) // 2
-        convolved: int = _CONVOLUTIONS * reach * (2 * (2**depth - 1) + 2**depth)
-        pooled: int = 2**depth - 1
-        return convolved + pooled * (2 if self._config.blurpool else 1)
 
     def _refuse_channels(self, axes: str, shape: Sequence[int]) -> None:
         has, takes = dict(zip(axes, shape)).get("C", 1), len(self._means)

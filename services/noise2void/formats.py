@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping
 
-from architecture import STRUCTURE
-from library import CONFIG_NAME, configured, network_of, write_configuration
+from architecture import STRUCTURE, context
+from intensities import moments_of
+from library import CONFIG_NAME, configured, network_of, version, write_configuration
 
-from dl4mic_keras.framework import quiet
+from dl4mic_keras.bundle import write_graph
+from dl4mic_keras.framework import quiet, tf
 from dl4mic_keras.plain_folder import folder_name, take_history, take_weights
 from dl4mic_keras.untrusted import check_weights, read_json
 from dl4mic_sdk.errors import ModelError
@@ -148,6 +151,30 @@ def export_plain(model: ModelFolder, folder: Path) -> None:
     licence = model.record.get("licence", "unknown")
     text = _README.format(name=model.name, folder=name, axes=axes, licence=licence)
     (plain / "README.txt").write_text(text, encoding="utf-8")
+
+
+def export_bundle(network: Any, folder: Path) -> None:
+    """Write the bundle that Fiji's CSBDeep plug-ins run, with what they ask for in ``meta.json``.
+
+    It takes and gives images in their own intensities: normalisation is part of it. The library's own `export_TF`
+    fails with every version of BioImage.IO's package that was tried.
+    """
+    layers, config = tf.keras.layers, network.config
+    means, stds = moments_of(config)
+    pixels = tf.keras.Input(network.keras_model.input_shape[1:])
+    normalised = layers.Rescaling(1 / stds, -means / stds)(pixels)
+    denoised = layers.Rescaling(stds, means)(network.keras_model(normalised))
+    write_graph(tf.keras.Model(pixels, denoised), folder)
+    dimensions = config.n_dim
+    meta = {
+        "type": "N2V",
+        "version": version,
+        "probabilistic": False,
+        "axes": config.axes,
+        "axes_div_by": [2**config.unet_n_depth] * dimensions + [1],
+        "tile_overlap": [context(config)] * dimensions + [0],
+    }
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
 def _present(model: ModelFolder) -> Path:

@@ -13,8 +13,16 @@ from dl4mic_keras.framework import quiet
 
 with quiet():
     from n2v.models import N2V, N2VConfig
+    from n2v.version import __version__ as version
 
-__all__ = ["CONFIG_NAME", "N2VConfig", "configured", "network_of", "write_configuration"]
+__all__ = [
+    "CONFIG_NAME",
+    "N2VConfig",
+    "configured",
+    "network_of",
+    "version",
+    "write_configuration",
+]
 
 CONFIG_NAME = "config.json"
 

@@ -68,7 +68,7 @@ class Masking:
             parameters["n2v_perc_pix"],
             Manipulator(parameters["n2v_manipulator"]),
             parameters["n2v_neighborhood_radius"],
-            tuple(reach) if reach and any(reach) else None,
+            tuple(reach) if any(reach) else None,
         )
 
     @property

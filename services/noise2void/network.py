@@ -9,7 +9,7 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 import architecture
 from batches import Batches, patches_in, training_batches, validation_batches
 from denoising import Denoiser
-from formats import export_plain, import_plain, open_model, read_configuration
+from formats import export_bundle, export_plain, import_plain, open_model, read_configuration
 from intensities import measure
 from learner import N2VLearner
 from library import network_of, write_configuration
@@ -77,9 +77,12 @@ class Noise2Void(Network):
         return import_plain(source, self.dimensions, model)
 
     def export_model(self, model: ModelFolder, format: str, folder: Path, ctx: Context) -> None:
-        """Write a plain folder of the library."""
-        open_model(model, self.dimensions)
-        export_plain(model, folder)
+        """Write a plain folder of the library, or Fiji's bundle."""
+        opened = open_model(model, self.dimensions)
+        if format == "fiji":
+            export_bundle(opened, folder)
+        else:
+            export_plain(model, folder)
 
     def device_kernel(self, asked: str) -> Device:
         """Run a convolution in TensorFlow."""

@@ -14,6 +14,7 @@ import tifffile
 from jobs import Job, make, make_export, make_import, make_training, quick, reference
 from plain_models import as_notebook, denoised, image_of, untrained
 
+from dl4mic_keras.framework import tf
 from dl4mic_sdk.errors import ModelError
 
 ONE_STEP = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "learning_rate": None}
@@ -52,6 +53,29 @@ def test_a_model_trained_here_opens_in_the_library_and_predicts_the_same(
     }  # fmt: skip
     theirs = denoised(plain, tifffile.imread(image_of("n2v2d")), "YX")
     assert agree(denoised_here(tmp_path / "here", trained), theirs)
+
+
+def test_the_bundle_for_fiji_denoises_images_as_they_are(trained: Job, tmp_path: Path) -> None:
+    job = make_export(tmp_path / "out", "n2v2d", reference(trained), "fiji").run()
+    with zipfile.ZipFile(job.exported) as packed:
+        assert "saved_model.pb" in packed.namelist()  # at the top, where the plug-in looks for it
+        packed.extractall(tmp_path / "bundle")
+    pixels = tifffile.imread(image_of("n2v2d"))
+    given = pixels[np.newaxis, ..., np.newaxis].astype(np.float32)
+    found = run_bundle(tmp_path / "bundle", given)[0, ..., 0]
+    assert agree(found, denoised(trained.model, pixels, "YX"))
+    meta = json.loads((tmp_path / "bundle" / "meta.json").read_text())
+    assert (meta["type"], meta["axes"], meta["axes_div_by"]) == ("N2V", "YXC", [4, 4, 1])
+
+
+def run_bundle(folder: Path, pixels: np.ndarray) -> np.ndarray:
+    """Run a bundle as Fiji's plug-ins do."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        loaded = v1.saved_model.loader.load(session, ["serve"], str(folder))
+        signature = loaded.signature_def["serving_default"]
+        names = {signature.inputs["input"].name: pixels}
+        return np.asarray(session.run(signature.outputs["output"].name, names))
 
 
 def test_the_weights_that_are_asked_for_go_out(trained: Job, tmp_path: Path) -> None:
