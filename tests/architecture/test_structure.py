@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent for path in ROOT.glob("services/*/service.yaml"))
 FAKES = sorted(path.parent for path in ROOT.glob("tests/fakes/*/service.yaml"))
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SOURCE.txt")
 TAKE_A_NETWORK_AS_ARGUMENT = ("Makefile", "tests/demo.py", "tests/bench/", "docs/")
 
 
