@@ -28,6 +28,14 @@ from dl4mic_sdk.frames import BEAT, receive_frame, send_frame
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.job_folder import REQUEST_FILE, read_json
 from dl4mic_sdk.network import Network
+from dl4mic_sdk.output_type import (
+    CLIPPED,
+    PARAMETER,
+    Conversion,
+    clipped_text,
+    converted,
+    is_converted,
+)
 from dl4mic_sdk.prediction import Prediction, Table
 from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.worker import die_with_host, go_first, open_network
@@ -97,13 +105,25 @@ def _answer(
     connection: _Connection, network: Network, values: Dict[str, Any], content: bytes
 ) -> None:
     try:
-        prediction = network.predict_image(_image(values, content))
+        prediction = _predicted(network, _image(values, content))
     except Exception as error:
         log.error("the image could not be predicted", exc_info=error)
         connection.send({"fault": fault_of(error)})
         return
     _send(connection, prediction)
     connection.send({"end": True})
+
+
+def _predicted(network: Network, image: Image) -> Prediction:
+    """Predict an image, in the type that is asked for."""
+    found, dtype = network.predict_image(image), image.pixels.dtype
+    if not is_converted(network.parameters.get(PARAMETER), found, dtype):
+        return found
+    convert = Conversion(dtype)
+    found = converted(found, convert)
+    if convert.clipped:
+        log.warning("%s: %s", CLIPPED, clipped_text({image.name: convert.clipped}))
+    return found
 
 
 def _image(values: Dict[str, Any], content: bytes) -> Image:

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 import pytest
 
+from dl4mic_sdk import warm_worker
 from dl4mic_sdk.array_on_disk import ArrayOnDisk
 from dl4mic_sdk.errors import DataError, Stopped
 from dl4mic_sdk.folder_predict import predict_folder
@@ -161,3 +162,24 @@ def test_a_stopped_attempt_says_what_it_cut_off(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         run(Doubling(), items, tmp_path / "out", ctx)
     assert [code for code, _ in ctx.warnings] == ["PIXELS_CLIPPED"]
+
+
+def test_a_single_image_that_is_sent_is_answered_in_the_type_asked_for() -> None:
+    class Line:
+        def __init__(self) -> None:
+            self.sent: List[Tuple[Dict[str, Any], bytes]] = []
+
+        def send(self, values: Dict[str, Any], content: bytes = b"") -> None:
+            self.sent.append((values, content))
+
+    pixels = np.array([[3, 200]], np.uint8)
+    values = {"dtype": "uint8", "shape": [1, 2], "axes": "YX", "pixel_size": {}}
+    answers: Dict[str, List[Any]] = {}
+    for kind in ("source", "float32"):
+        line: Any = Line()
+        warm_worker._answer(line, Doubling(kind), values, pixels.tobytes())  # type: ignore[arg-type]
+        about, content = line.sent[0]
+        answers[kind] = np.frombuffer(content, about["dtype"]).tolist()
+        assert line.sent[1][0]["dtype"] == "float32" and line.sent[-1] == ({"end": True}, b"")
+    assert answers["source"] == [6, 255]
+    assert answers["float32"] == pytest.approx([6.3, 400.3])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from scipy import ndimage
 
 from dl4mic.manifest import read_service
@@ -38,6 +39,13 @@ def write_pairs(folder: Path, count: int, seed: int, shape: tuple[int, ...] = (9
             (folder / kind).mkdir(parents=True, exist_ok=True)
             stored = np.clip(pixels, 0, 65535).astype(np.uint16)
             write(folder / kind / f"spots{number}.tif", Image(stored, "YX", PIXEL_SIZE))
+
+
+def as_ome(path: Path) -> None:
+    """Make a file an OME-TIFF."""
+    about = {"axes": "YX", "Description": "48 h", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+    tifffile.imwrite(path.with_suffix(".ome.tif"), read(path).pixels, ome=True, metadata=about)
+    path.unlink()
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_pairs(folder / "train", 4, seed=1)
     write_pairs(folder / "test", 3, seed=2)
+    as_ome(folder / "test" / "low" / "spots2.tif")
     return folder
 
 
@@ -159,6 +168,8 @@ def test_a_prediction_keeps_the_image_what_it_was(
         whole = plugin.smooth(read(image).pixels.astype(np.float32), width_of(trained["smooth"]))
         atol = 0.51 if kind == "source" else 0.01
         np.testing.assert_allclose(found, whole, rtol=0, atol=atol)
+    with tifffile.TiffFile(job.artifacts / "predictions" / "spots2.ome.tif") as file:
+        assert "48 h" in (file.ome_metadata or "")
 
 
 def test_a_large_image_is_restored_from_disk(
