@@ -10,6 +10,7 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 import architecture
 from architecture import Channels
 from batches import Batches, training_batches, validation_batches
+from calibration import UNCERTAINTY, check_calibration
 from formats import check_folder, export_bundle, export_plain, import_plain, write_configuration
 from framework import CARE
 from learner import CareLearner
@@ -25,7 +26,7 @@ from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.patch_shape import smallest_of
 from dl4mic_sdk.prediction import Prediction
 from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_choices, note_examples
-from dl4mic_sdk.task import ModelFolder, TrainTask
+from dl4mic_sdk.task import ModelFolder, QcTask, TrainTask
 from dl4mic_sdk.tiled_prediction import AnyImage
 from dl4mic_sdk.training import Schedule, learning_rate_of, train, weights_path
 
@@ -72,6 +73,11 @@ class Care(Network):
         """Do the same tile by tile, in memory that does not grow with the image."""
         return self._prediction(self._restorer.restore(image, scratch))
 
+    def qc(self, task: QcTask, ctx: Context) -> None:
+        """Score the models, and check whether probabilistic ones are as sure as they say."""
+        super().qc(task, ctx)
+        check_calibration(task, ctx)
+
     def import_model(
         self, source: Path, format: str, model: Path, ctx: Context
     ) -> Mapping[str, Any]:
@@ -94,7 +100,7 @@ class Care(Network):
     def _prediction(self, found: Sequence[AnyImage]) -> Prediction:
         titles = ["restored"]
         if self.parameters.get("uncertainty"):
-            titles.append("uncertainty")
+            titles.append(UNCERTAINTY)
         return Prediction(dict(zip(titles, found)))
 
     def _configuration(self, task: TrainTask, schedule: Schedule, ctx: Context) -> Any:
