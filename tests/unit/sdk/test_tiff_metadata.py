@@ -112,6 +112,26 @@ def test_a_result_on_disk_says_the_same(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "axes, shape",
+    [("CZTYX", (2, 3, 4, 8, 9)), ("ZYX", (1, 8, 9)), ("TYX", (4, 8, 9)), ("YXS", (8, 9, 3))],
+)
+def test_whatever_the_order_of_a_file_its_result_is_complete(
+    place: Path, axes: str, shape: Any
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    kind = "rgb" if "S" in axes else "minisblack"
+    path = place / "cells.ome.tif"
+    about = {"axes": axes, "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(str(path), pixels, ome=True, photometric=kind, metadata=about)
+    image = read(path)
+    result = result_of(path, image.axes)
+    np.testing.assert_array_equal(read(result).pixels, image.pixels + np.float32(0.5))
+    assert inspect(result).pixel_size == {"X": 0.5, "Y": 0.5}
+    channels = dict(zip(image.axes, image.pixels.shape)).get("C", 1)
+    assert len(found(ome_of(result), "Channel")) == channels
+
+
+@pytest.mark.parametrize(
     "old, new",
     [("SizeT", "SizeX"), ("<OME ", '<!DOCTYPE a [<!ENTITY b "c">]><OME '), ("</Image>", "")],
 )
