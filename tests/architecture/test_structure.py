@@ -49,7 +49,7 @@ def test_a_service_folder_is_complete(folder: Path) -> None:
 def test_nothing_outside_its_folder_names_a_service(folder: Path) -> None:
     service = read_service(folder)
     names = "|".join(sorted({service.name, *service.networks}))
-    words = re.compile(f"(?<![a-z])(?:{names})(?![a-z])")  # "care" is not in "careful"
+    words = re.compile(f"(?<![a-z])(?:{names})(?![a-z])")  # a name may be part of a word
     naming = []
     for name in tracked_files():
         exempt = name.startswith(
