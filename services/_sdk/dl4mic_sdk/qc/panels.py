@@ -24,6 +24,7 @@ _PNG_DPI = 150
 _TALLEST_PNG = 40.0
 """Inches; Agg draws no more than 2**16 pixels, and a tall and narrow image would ask for them."""
 _MARGIN = 0.15
+_MOST_IN_ROW = 4
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ class Panel:
     tiles: Tuple[Tile, ...]
     legend: Tuple[Tuple[Colour, str], ...] = ()
     note: str = ""
+
+    @property
+    def columns(self) -> int:
+        """Tiles in a row where there is room: up to four, else half of them."""
+        count = len(self.tiles)
+        return count if count <= _MOST_IN_ROW else -(-count // 2)
 
     def height(self, width: float, columns: int) -> float:
         """Height in inches of the panel drawn this wide in this many columns."""
@@ -93,11 +100,11 @@ class Panel:
 
 
 def save_png(panel: Panel, path: Path) -> None:
-    """Write a panel as PNG, at most four tiles in a row."""
+    """Write a panel as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(4, len(panel.tiles))
+    columns = panel.columns
     widest = columns * (_PNG_TILE_WIDTH + TILE_GAP) - TILE_GAP
     width = min(widest, panel.widest(_TALLEST_PNG, columns))
     height = panel.height(width, columns)

@@ -10,18 +10,21 @@ from dl4mic_sdk.loss_curves import loss_drawer
 from dl4mic_sdk.pages import WIDTH, Document
 from dl4mic_sdk.qc.comparison import Comparison
 from dl4mic_sdk.qc.methods import citations_of, methods_sentence
+from dl4mic_sdk.qc.panels import Panel
 from dl4mic_sdk.qc.pictures import CaptionedPanel
 from dl4mic_sdk.qc.ranking_page import add_ranking
 from dl4mic_sdk.qc.report_parts import ReportParts, shown
 from dl4mic_sdk.qc.result import QcResult
-from dl4mic_sdk.qc.result_files import CSV_NAME
-from dl4mic_sdk.qc.score_pages import add_scores
+from dl4mic_sdk.qc.result_files import CSV_NAME, JSON_NAME
+from dl4mic_sdk.qc.score_pages import add_scores, parted
 
 MOST_ROWS = 40
 """Images in the report's table, worst first; `qc.csv` has all."""
 
 LARGE_PANELS = 2
 """Worst and best image are shown large, the others small."""
+
+SMALL_COLUMNS = 4
 
 
 def write_report(path: Path, parts: ReportParts) -> None:
@@ -106,9 +109,15 @@ def _extremes(result: QcResult) -> str:
 def _add_pictures(document: Document, panels: Sequence[CaptionedPanel]) -> None:
     if not panels:
         return
-    document.heading("Pictures", room=panels[0][1].height(WIDTH, 2))
+    document.heading("Pictures", room=panels[0][1].height(WIDTH, _columns(panels[0][1], True)))
     for index, (caption, panel) in enumerate(panels):
-        document.panel(panel, 2 if index < LARGE_PANELS else 4, caption)
+        document.panel(panel, _columns(panel, index < LARGE_PANELS), caption)
+
+
+def _columns(panel: Panel, large: bool) -> int:
+    """Tiles in a row: large ones in two rows, small ones in one."""
+    count = len(panel.tiles)
+    return -(-count // 2) if large else max(count, SMALL_COLUMNS)
 
 
 def _add_images(document: Document, result: QcResult) -> None:
@@ -137,8 +146,14 @@ def _add_training(document: Document, history: Sequence[Mapping[str, float]]) ->
 
 def _add_definitions(document: Document, result: QcResult) -> None:
     document.heading("What the numbers mean")
-    rows = [(each.title, each.text) for each in result.kind.definitions]
+    first, beside = parted(result.kind.definitions)
+    rows = [(each.title, each.text) for each in first]
     document.table(("", ""), rows, (0.24, 0.76), size=7.5)
+    if beside:
+        text = (
+            "The same numbers of {} are defined alike, each under an identifier of its own, in {}."
+        )
+        document.paragraph(text.format(", ".join(beside[1:]), JSON_NAME))
 
 
 def _add_methods(document: Document, parts: ReportParts) -> None:

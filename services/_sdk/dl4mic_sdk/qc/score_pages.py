@@ -22,7 +22,7 @@ def add_scores(document: Document, comparison: Comparison) -> None:
     result = comparison.best
     title = "Scores of the best model, {}" if comparison.several else "Scores"
     document.heading(title.format(result.candidate.label), room=4.0)
-    first, beside = _parted(result.kind.definitions)
+    first, beside = parted(result.kind.definitions)
     if beside:
         _add_side_by_side(document, result, beside)
         _add_contrasts(document, contrasts_of(result))
@@ -31,7 +31,7 @@ def add_scores(document: Document, comparison: Comparison) -> None:
         document.plots(dot_drawers(result), 2.4)
 
 
-def _parted(definitions: Sequence[Definition]) -> Tuple[List[Definition], List[str]]:
+def parted(definitions: Sequence[Definition]) -> Tuple[List[Definition], List[str]]:
     """Return the numbers of the prediction, and all that numbers are of where it is not the prediction alone."""
     every = list(dict.fromkeys(each.of for each in definitions if each.of))
     first = [each for each in definitions if not every or each.of in ("", every[0])]
