@@ -115,7 +115,7 @@ class Restorer:
 
     def _restored(self, tile: np.ndarray, limits: Limits) -> Sequence[np.ndarray]:
         """Restore ([z,] y, x, channels), and bring it back as csbdeep's `PercentileNormalizer` does."""
-        predicted = self._call(scale(tile, limits)[np.newaxis])[0].numpy()
+        predicted = self._call(scale(tile, limits)[np.newaxis]).numpy()[0]
         count = self._config.n_channel_out
         if self._config.n_channel_in == count:
             low, high = np.float32(limits[0]), np.float32(limits[1])
