@@ -15,18 +15,11 @@ from zoom import Zoom
 
 from dl4mic_keras.framework import quiet, tf
 from dl4mic_sdk.errors import ModelError, SdkError
-from dl4mic_sdk.free_memory import free_memory
+from dl4mic_sdk.free_memory import memory_for_tile
 from dl4mic_sdk.images import Image, ImageOnDisk
 from dl4mic_sdk.normalisation import Normalisation, channels_last, scale
 from dl4mic_sdk.task import ModelFolder
 from dl4mic_sdk.training import weights_path
-
-_MOST_BYTES = 2 << 30
-"""Memory for the network's intermediate results from which on an image is cut into tiles."""
-
-_LEAST_BYTES = 256 << 20
-_SHARE = 0.5
-"""Of the memory that is free, for these results."""
 
 _LIVE_LAYERS = 6
 """How many layers of the base width are in memory at once; measured peaks were 0.5 to 0.8 of the estimate."""
@@ -232,8 +225,7 @@ def tiles_of(
     if tile is not None:
         return tuple(max(1, math.ceil(size / limit)) for size, limit in zip(shape, tile))
     tiles = [1] * len(shape)
-    free = free_memory()
-    room = _MOST_BYTES if free is None else min(_MOST_BYTES, max(_LEAST_BYTES, free * _SHARE))
+    room = memory_for_tile()
     if _bytes_of(model.config, shape) <= room:
         return tuple(tiles)
     while _bytes_of(model.config, [size / n for size, n in zip(shape, tiles)]) > room / 2:

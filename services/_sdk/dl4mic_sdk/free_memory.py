@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much main memory a process may still take."""
+"""How much main memory a process may still take, and how much of that one tile of an image."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ _GROUPS = (
     ),
 )
 """Limit and use of the control group that a container sees as its own, of version 2 and 1."""
+
+
+_MOST_BYTES = 2 << 30
+_LEAST_BYTES = 256 << 20
+_SHARE = 0.5
+
+
+def memory_for_tile() -> float:
+    """Return bytes for what a network holds of one tile: half of what is free, at least 256 MiB and at most 2 GiB."""
+    free = free_memory()
+    return _MOST_BYTES if free is None else min(_MOST_BYTES, max(_LEAST_BYTES, free * _SHARE))
 
 
 def free_memory(root: Path = Path("/")) -> Optional[int]:

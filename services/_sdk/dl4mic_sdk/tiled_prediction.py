@@ -12,7 +12,7 @@ import numpy as np
 
 from dl4mic_sdk.array_on_disk import ArrayOnDisk
 from dl4mic_sdk.axis_order import AXES
-from dl4mic_sdk.free_memory import free_memory
+from dl4mic_sdk.free_memory import memory_for_tile
 from dl4mic_sdk.images import Image, ImageOnDisk
 from dl4mic_sdk.normalisation import channels_last
 from dl4mic_sdk.prefetch import Prefetch
@@ -23,11 +23,6 @@ Kernel = Callable[[np.ndarray], Sequence[np.ndarray]]
 arrays of the same spatial size with channels last, of which each becomes an image."""
 
 AnyImage = Union[Image, ImageOnDisk]
-
-_MOST_BYTES = 2 << 30
-_LEAST_BYTES = 256 << 20
-_SHARE = 0.5
-"""Of the memory that is free, for what a network holds of one tile."""
 
 
 def predict_tiled(
@@ -96,11 +91,10 @@ def tile_that_fits(
     Returns
     -------
     tuple of int or None
-        The axis that is longest, by what it may be at least, is halved until it fits; None: the image fits as a whole,
-        into half of the memory that is free and 2 GiB at most.
+        The axis that is longest, by what it may be at least, is halved until `memory_for_tile` is enough; None: it is
+        for the image as a whole.
     """
-    free = free_memory()
-    room = _MOST_BYTES if free is None else min(_MOST_BYTES, max(_LEAST_BYTES, free * _SHARE))
+    room = memory_for_tile()
     size = list(shape)
     least = [max(2 * each, step) for each, step in zip(overlap or [0] * len(size), multiple)]
     while np.prod(size, dtype=float) * bytes_per_pixel > room:

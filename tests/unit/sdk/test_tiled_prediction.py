@@ -103,10 +103,10 @@ def test_the_reading_of_an_image_on_disk_ends_with_the_job() -> None:
 
 
 def test_tiles_fit_into_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dl4mic_sdk.tiled_prediction.free_memory", lambda: 1 << 30)
+    monkeypatch.setattr("dl4mic_sdk.free_memory.free_memory", lambda: 1 << 30)
     assert tile_that_fits((512, 512), 1000, (16, 16)) is None
     assert tile_that_fits((2000, 1000), 1000, (16, 16)) == (512, 1000)
-    monkeypatch.setattr("dl4mic_sdk.tiled_prediction.free_memory", lambda: 0)
+    monkeypatch.setattr("dl4mic_sdk.free_memory.free_memory", lambda: 0)
     assert tile_that_fits((40, 40), 1e9, (16, 16)) == (16, 16)
     assert tile_that_fits((512, 512), 1e9, (16, 16), (100, 30)) == (256, 64)
 
