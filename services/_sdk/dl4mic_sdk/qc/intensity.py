@@ -67,8 +67,7 @@ class Moments:
     def of(cls, target: np.ndarray, image: np.ndarray) -> Moments:
         """Compute them in float64; the arrays are of one shape and not empty."""
         (first, one), (second, other) = map(_centred, (target, image))
-        squares = float(np.dot(one, one)), float(np.dot(other, other))
-        return cls(one.size, first, second, *squares, float(np.dot(one, other)))
+        return cls(one.size, first, second, dot(one, one), dot(other, other), dot(one, other))
 
     def __add__(self, more: Moments) -> Moments:
         """Join two parts (Chan et al. 1983, doi:10.1080/00031305.1983.10483115)."""
@@ -94,6 +93,11 @@ class Moments:
         """Pearson's correlation; None where one of the images is constant."""
         scale = math.sqrt(self.target_square) * math.sqrt(self.square)
         return max(-1.0, min(1.0, self.product / scale)) if scale > 0 else None
+
+
+def dot(one: np.ndarray, other: np.ndarray) -> float:
+    """Sum the products of two flat arrays: without BLAS, whose threads wait for each other on a busy machine."""
+    return float(np.einsum("i,i->", one, other))
 
 
 def _centred(pixels: np.ndarray) -> Tuple[float, np.ndarray]:

@@ -21,6 +21,7 @@ from dl4mic_sdk.qc.intensity import (
     BRIGHTEST,
     DARKEST,
     Moments,
+    dot,
     histogram,
     moments_of,
     otsu_threshold,
@@ -255,7 +256,7 @@ def _agreements(
     squared = np.square(absolute)
     sums = [float(each.sum()) for each in (squared, absolute, inner)]
     yield Region.WHOLE, Agreement(absolute.size, sums[0], sums[1], inner.size, sums[2])
-    sums = [float(np.dot(each, weights)) for each in (squared, absolute)]
+    sums = [dot(each, weights) for each in (squared, absolute)]
     counts = int(weights.sum()), int(inner_weights.sum())
-    similar = float(np.dot(inner, inner_weights))
+    similar = dot(inner, inner_weights)
     yield Region.FOREGROUND, Agreement(counts[0], sums[0], sums[1], counts[1], similar)

@@ -17,7 +17,7 @@ _LEAST_PAIRS = 2
 _PIXELS = 1 << 20
 """Of all crops together."""
 
-_SIDE, _DEPTH = 256, 16
+_SIDE, _DEPTH = 256, 8
 """Of a crop."""
 
 
@@ -52,7 +52,7 @@ def training_pairs(model: ModelFolder, test: DataSummary) -> List[Item]:
 
 
 def crops(items: List[Item]) -> List[Tuple[Image, Image]]:
-    """Read the middle of some pairs spread evenly over all: (source, target), at most a million pixels or two pairs."""
+    """Read the middle of some pairs, spread evenly over all: (source, target), at most 16 or a million pixels."""
     wanted = min(len(items), _MOST_PAIRS)
     chosen = [items[index * len(items) // wanted] for index in range(wanted)]
     found: List[Tuple[Image, Image]] = []
