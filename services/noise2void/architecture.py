@@ -48,7 +48,7 @@ def context(config: Any) -> int:
     and pooling falls on any of these pixels, with `blurpool` on as many beside them.
     """
     depth, reach = int(config.unet_n_depth), int(config.unet_kern_size) // 2
-    levels = 2**depth - 1
+    levels: int = 2**depth - 1
     return 4 * reach * levels + 2 * reach * 2**depth + levels * (2 if config.blurpool else 1)
 
 
