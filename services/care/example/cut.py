@@ -18,11 +18,11 @@ import tifffile
 HERE_2D = Path(__file__).resolve().parent / "care2d"
 HERE_3D = HERE_2D.with_name("care3d")
 TRAIN_2D = {
-    "a": np.s_[0:192, 192:384],
-    "b": np.s_[224:384, 288:480],
-    "c": np.s_[420:612, 400:592],
+    "a": np.s_[0:192, 0:192],
+    "b": np.s_[192:384, 0:192],
+    "c": np.s_[416:608, 96:288],
 }
-TEST_2D, PREDICT_2D = np.s_[0:192, 424:616], np.s_[288:388, 512:624]
+TEST_2D, PREDICT_2D = np.s_[192:384, 224:416], np.s_[420:612, 320:432]
 TRAIN_3D = {
     "a": np.s_[8:24, 0:64, 0:64],
     "b": np.s_[8:24, 64:128, 0:64],

@@ -41,12 +41,12 @@ def restored(trained: Job, tmp_path_factory: pytest.TempPathFactory) -> np.ndarr
 
 
 def test_a_restored_image_is_closer_to_the_truth_than_its_source(restored: np.ndarray) -> None:
-    """The source is at 0.78, as is a network that does nothing; this one, trained for 20 s, at about 0.93."""
+    """The source is at 0.80, as is a network that does nothing; this one, trained for 20 s, at about 0.995."""
     target = tifffile.imread(EXAMPLE / "care2d" / "test" / "target" / image_of("care2d").name)
     source = pixels_of("care2d")
     before, after = (np.corrcoef(each.ravel(), target.ravel())[0, 1] for each in (source, restored))
-    assert before < 0.8
-    assert after > 0.88
+    assert before < 0.82
+    assert after > 0.97
 
 
 def test_the_library_opens_the_model_and_restores_the_same(
