@@ -54,8 +54,8 @@ def main() -> None:
     ]:
         for source in sorted(manifest.parent.glob("requirements*.in")):
             lock(source, read_service(manifest.parent).python_versions[0])
-        for source in sorted(manifest.parent.glob("tests/peers/*/requirements.in")):
-            lock(source, source.parent.name.rpartition("-")[2])
+    for source in sorted(ROOT.glob("tests/services/peers/*/requirements.in")):
+        lock(source, source.parent.name.rpartition("-")[2])
 
 
 if __name__ == "__main__":

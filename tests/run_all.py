@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,10 +129,12 @@ def parts() -> list[Part]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         done += pool.map(_sdk_under, [each for each in SDK_PYTHONS if each != running])
     done.append(_service_under(SDK_PYTHONS[0]))
+    variables, absent = _peers()
+    done += absent
     for manifest in sorted(
         [*ROOT.glob("tests/fakes/*/service.yaml"), *ROOT.glob("services/*/service.yaml")]
     ):
-        done += _service(manifest.parent)
+        done.append(_service(manifest.parent, variables))
     done.append(pytest("documentation", here, "tests/docs"))
     return done
 
@@ -158,7 +160,7 @@ def _service_under(version: str) -> Part:
     return pytest(name, Path(sys.executable), *arguments, **variables)
 
 
-def _service(folder: Path) -> Iterator[Part]:
+def _service(folder: Path, variables: Mapping[str, str]) -> Part:
     name = f"service {folder.name}"
     service = read_service(folder)
     for version in service.python_versions:
@@ -167,15 +169,12 @@ def _service(folder: Path) -> Iterator[Part]:
         except environments.MissingPython as error:
             reason = error
             continue
-        variables, absent = _peers(folder)
-        yield from absent
-        yield pytest(name, python, str((folder / "tests").relative_to(ROOT)), **variables)
-        return
-    yield missing(name, reason)
+        return pytest(name, python, str((folder / "tests").relative_to(ROOT)), **variables)
+    return missing(name, reason)
 
 
-def _peers(folder: Path) -> tuple[dict[str, str], list[Part]]:
-    """Make the environments of other programs that a service's tests ask (``tests/peers/NAME-PYTHON``).
+def _peers() -> tuple[dict[str, str], list[Part]]:
+    """Make the environments of other programs that services' tests ask (``tests/services/peers/NAME-PYTHON``).
 
     Returns
     -------
@@ -183,13 +182,13 @@ def _peers(folder: Path) -> tuple[dict[str, str], list[Part]]:
         Variables that name their Pythons for the tests, and what could not be made.
     """
     variables, absent = {}, []
-    for lock in sorted(folder.glob("tests/peers/*/requirements.txt")):
+    for lock in sorted(ROOT.glob("tests/services/peers/*/requirements.txt")):
         name, _, version = lock.parent.name.rpartition("-")
         try:
             variables[f"PEER_{name.upper()}"] = str(environments.make(lock, version))
         except (environments.MissingPython, subprocess.CalledProcessError) as reason:
             variables[f"PEER_{name.upper()}_MISSING"] = str(reason)
-            absent.append(missing(f"{name}, asked by the tests of {folder.name}", reason))
+            absent.append(missing(f"{name}, asked by tests of services", reason))
     return variables, absent
 
 

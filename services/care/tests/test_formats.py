@@ -8,21 +8,14 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import bundle
 import numpy as np
 import pytest
 import tifffile
-from jobs import Job, make, make_export, make_import, make_training, reference
-from plain_models import (
-    as_notebook,
-    difference,
-    image_of,
-    opened,
-    pixels_of,
-    restored_of,
-    untrained,
-)
+from jobs import Job, image_of, make, make_export, make_import, make_training, reference
+from notebook_folder import LEARNING_RATE, as_notebook, difference
+from plain_models import opened, pixels_of, restored_of, untrained
 
-from dl4mic_keras.framework import tf
 from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.training import read_history
 
@@ -41,7 +34,7 @@ def notebook(trained: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_goes_out_as_a_folder_that_the_library_opens(trained: Job, tmp_path: Path) -> None:
     last = reference(trained, "last")
     job = make_export(tmp_path / "out", "care2d", last, "csbdeep").run()
-    assert job.exported.name == "restorer-1-csbdeep.zip"
+    assert job.exported.name == "example-1-csbdeep.zip"
     with zipfile.ZipFile(job.exported) as packed:
         packed.extractall(tmp_path / "plain")
     (plain,) = (tmp_path / "plain").iterdir()
@@ -70,7 +63,7 @@ def test_a_notebooks_model_restores_what_the_library_restores(
     assert record["weights"] == ["best", "last"]
     assert record["parameters"]["percentile_low"] == 2.0
     assert record["channels"] == 1
-    assert read_history(job.model)[-1]["learning_rate"] == 0.0002
+    assert read_history(job.model)[-1]["learning_rate"] == LEARNING_RATE
 
 
 def test_a_training_goes_on_from_a_notebooks_model_at_its_learning_rate(
@@ -79,7 +72,7 @@ def test_a_training_goes_on_from_a_notebooks_model_at_its_learning_rate(
     parent = make_import(tmp_path / "in", "care2d", notebook).run()
     given = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "learning_rate": None}
     job = make_training(tmp_path / "t", "care2d", given=given, parent=reference(parent)).run()
-    assert read_history(job.model)[0]["learning_rate"] == pytest.approx(0.0002)
+    assert read_history(job.model)[0]["learning_rate"] == pytest.approx(LEARNING_RATE)
 
 
 def test_a_3d_model_of_the_library_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -108,29 +101,25 @@ def test_what_cannot_be_taken_is_refused_in_words(tmp_path: Path, damage: str, s
         make_import(tmp_path / "in", network, plain).run()
 
 
-@pytest.mark.parametrize("probabilistic", [False, True])
-def test_the_bundle_for_fiji_computes_what_the_model_computes(
-    tmp_path: Path, probabilistic: bool
+@pytest.mark.parametrize(
+    ("network", "axes", "probabilistic"),
+    [("care2d", "YX", False), ("care2d", "YX", True), ("care3d", "ZYX", False)],
+)
+def test_fijis_tensorflow_computes_what_the_model_computes(
+    tmp_path: Path, network: str, axes: str, probabilistic: bool
 ) -> None:
-    plain = untrained(tmp_path / "theirs", "YX", unet_n_first=4, probabilistic=probabilistic)
-    model = make_import(tmp_path / "in", "care2d", plain).run()
-    job = make_export(tmp_path / "out", "care2d", reference(model), "fiji").run()
-    with zipfile.ZipFile(job.exported) as packed:
-        packed.extractall(tmp_path / "bundle")
-    pixels = np.random.default_rng(0).normal(size=(1, 32, 48, 1)).astype(np.float32)
-    theirs = run_bundle(tmp_path / "bundle", pixels)
+    plain = untrained(tmp_path / "theirs", axes, unet_n_first=4, probabilistic=probabilistic)
+    model = make_import(tmp_path / "in", network, plain).run()
+    job = make_export(tmp_path / "out", network, reference(model), "fiji").run()
+    meta = bundle.unpacked(job.exported, tmp_path / "bundle")
+    assert (meta["type"], meta["axes"], meta["probabilistic"]) == (
+        "CARE",
+        axes + "C",
+        probabilistic,
+    )
+    assert meta["axes_div_by"] == [4] * len(axes) + [1]
+    shape = (1, *(8, 32, 48)[-len(axes) :], 1)
+    pixels = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     ours = opened(plain).keras_model(pixels).numpy()
+    theirs = bundle.answer(tmp_path / "bundle", pixels)
     np.testing.assert_allclose(theirs, ours, atol=1e-5)
-    meta = json.loads((tmp_path / "bundle" / "meta.json").read_text())
-    assert (meta["type"], meta["axes"], meta["probabilistic"]) == ("CARE", "YXC", probabilistic)
-    assert meta["axes_div_by"] == [4, 4, 1]
-
-
-def run_bundle(folder: Path, pixels: np.ndarray) -> np.ndarray:
-    """Run a bundle as Fiji's plug-ins do."""
-    v1 = tf.compat.v1
-    with tf.Graph().as_default(), v1.Session() as session:
-        loaded = v1.saved_model.loader.load(session, ["serve"], str(folder))
-        signature = loaded.signature_def["serving_default"]
-        names = {signature.inputs["input"].name: pixels}
-        return np.asarray(session.run(signature.outputs["output"].name, names))

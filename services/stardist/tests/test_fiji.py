@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
+import bundle
 import numpy as np
-import peer
 import pytest
 from jobs import make_export, make_import, reference
 from plain_models import opened, untrained_2d
@@ -21,16 +20,10 @@ def test_fijis_tensorflow_gives_the_same(tmp_path: Path, grid: tuple[int, int]) 
         tmp_path / "in", "stardist2d", untrained_2d(tmp_path / "m", grid=grid)
     ).run()
     job = make_export(tmp_path / "out", "stardist2d", reference(model), "fiji").run()
-    assert job.exported.name == "nuclei-1-fiji.zip"
-    with zipfile.ZipFile(job.exported) as packed:
-        assert "saved_model.pb" in packed.namelist()  # at the top, where the plug-in looks for it
-        packed.extractall(tmp_path / "bundle")
+    assert job.exported.name == "example-1-fiji.zip"
+    bundle.unpacked(job.exported, tmp_path / "bundle")
     pixels = np.random.default_rng(0).normal(size=(1, 32, 48, 1)).astype(np.float32)
-    np.save(tmp_path / "input.npy", pixels)
-    peer.run(
-        "fiji", "predict.py", tmp_path / "bundle", tmp_path / "input.npy", tmp_path / "output.npy"
-    )
-    theirs = np.load(tmp_path / "output.npy")
+    theirs = bundle.answer(tmp_path / "bundle", pixels)
     probability, distances = opened(model.model).keras_model.predict(pixels)
     assert theirs.shape == (1, 32, 48, 9)
     at_grid = theirs[:, :: grid[0], :: grid[1]]
@@ -43,5 +36,5 @@ def test_fijis_tensorflow_gives_the_same(tmp_path: Path, grid: tuple[int, int]) 
 def test_a_model_that_was_tampered_with_is_not_exported(tmp_path: Path) -> None:
     model = make_import(tmp_path / "in", "stardist2d", untrained_2d(tmp_path / "m")).run()
     (model.model / "weights_best.h5").write_bytes(b"\x80\x04")
-    with pytest.raises(ModelError, match=r"nuclei:1: weights_best\.h5 is no sound HDF5 file"):
+    with pytest.raises(ModelError, match=r"example:1: weights_best\.h5 is no sound HDF5 file"):
         make_export(tmp_path / "out", "stardist2d", reference(model), "fiji").run()
