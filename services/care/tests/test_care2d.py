@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 from formats import PERCENTILES
-from jobs import EXAMPLE, Job, make, make_training, reference
-from plain_models import difference, image_of, opened, pixels_of, restored_of
+from jobs import EXAMPLE, Job, image_of, make, make_training, reference
+from notebook_folder import difference
+from plain_models import opened, pixels_of, restored_of
 from restoration import Restorer
 
 from dl4mic_keras.framework import device_kernel

@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import csv
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jobs import EXAMPLE
 from n2v.models import N2V, N2VConfig
 
 from dl4mic_keras.framework import quiet
@@ -26,25 +23,6 @@ def denoised(folder: Path, pixels: np.ndarray, axes: str) -> np.ndarray:
     model = opened(folder)
     with quiet():
         return np.asarray(model.predict(pixels.astype(np.float32), axes=axes))
-
-
-def image_of(network: str) -> Path:
-    """Return the example's test image."""
-    return EXAMPLE / network / "test" / "source" / "nuclei.tif"
-
-
-def as_notebook(trained: Path, folder: Path) -> Path:
-    """Make of a model of ours the folder that a ZeroCostDL4Mic notebook leaves."""
-    folder.mkdir(parents=True)
-    for name in ("config.json", "weights_best.h5", "weights_last.h5"):
-        shutil.copyfile(trained / name, folder / name)
-    quality = folder / "Quality Control"
-    quality.mkdir()
-    (folder / f"{folder.name}_training_report.pdf").write_bytes(b"%PDF")
-    with (quality / "training_evaluation.csv").open("w", newline="") as file:
-        rows = [["loss", "val_loss", "learning rate"], [0.5, 0.4, 0.0004], [0.3, 0.2, 0.0002]]
-        csv.writer(file).writerows(rows)
-    return folder
 
 
 def untrained(folder: Path, shape: tuple[int, ...] = (1, 16, 16, 1), **options: Any) -> Path:

@@ -10,8 +10,8 @@ from typing import Any
 import network as plugin
 import numpy as np
 import pytest
-from jobs import EXAMPLE, Job, make, reference
-from plain_models import denoised, image_of
+from jobs import EXAMPLE, Job, image_of, make, reference
+from plain_models import denoised
 from scores import psnr
 
 from dl4mic_sdk.errors import ModelError, SdkError
@@ -23,7 +23,7 @@ TEST = EXAMPLE / "n2v2d" / "test"
 
 def load(job: Job, weights: str = "best", **parameters: Any) -> plugin.N2V2DNetwork:
     network = plugin.N2V2DNetwork("n2v2d", parameters)
-    network.load(ModelFolder.open("grains:1", job.model, weights, "n2v2d"))
+    network.load(ModelFolder.open("example:1", job.model, weights, "n2v2d"))
     return network
 
 

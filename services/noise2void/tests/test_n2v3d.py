@@ -6,8 +6,8 @@ from __future__ import annotations
 import network as plugin
 import numpy as np
 import pytest
-from jobs import EXAMPLE, Job
-from plain_models import denoised, image_of
+from jobs import EXAMPLE, Job, image_of
+from plain_models import denoised
 from scores import psnr
 
 from dl4mic_sdk.images import Image, read
@@ -21,7 +21,7 @@ def noisy() -> Image:
 
 def load(job: Job, **parameters: object) -> plugin.N2V3DNetwork:
     network = plugin.N2V3DNetwork("n2v3d", parameters)
-    network.load(ModelFolder.open("grains:1", job.model, "best", "n2v3d"))
+    network.load(ModelFolder.open("example:1", job.model, "best", "n2v3d"))
     return network
 
 

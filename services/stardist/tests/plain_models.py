@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import numpy as np
 import tifffile
 from csbdeep.utils import normalize
 from framework import Config2D, Config3D, StarDist2D, StarDist3D
-from jobs import EXAMPLE
 
 from dl4mic_keras.framework import quiet
 
@@ -38,26 +35,6 @@ def labels_of(folder: Path, image: Path) -> np.ndarray:
     with quiet():
         labels, _ = opened(folder).predict_instances(pixels, show_tile_progress=False)
     return np.asarray(labels)
-
-
-def image_of(network: str) -> Path:
-    """Return the example's test image."""
-    (image,) = (EXAMPLE / network / "test" / "source").glob("*.tif")
-    return image
-
-
-def as_notebook(trained: Path, folder: Path) -> Path:
-    """Make of a model of ours the folder that a ZeroCostDL4Mic notebook leaves."""
-    folder.mkdir(parents=True)
-    for name in ("config.json", "thresholds.json", "weights_best.h5", "weights_last.h5"):
-        shutil.copyfile(trained / name, folder / name)
-    quality = folder / "Quality Control"
-    quality.mkdir()
-    (folder / f"{folder.name}_training_report.pdf").write_bytes(b"%PDF")
-    with (quality / "training_evaluation.csv").open("w", newline="") as file:
-        rows = [["loss", "val_loss", "learning rate"], [0.5, 0.4, 0.0003], [0.3, 0.2, 0.00015]]
-        csv.writer(file).writerows(rows)
-    return folder
 
 
 def untrained_3d(folder: Path) -> Path:

@@ -39,7 +39,7 @@ def test_a_package_of_ours_is_valid_and_passes_its_test(
     tmp_path: Path, network: str, make_plain: Callable[[Path], Path]
 ) -> None:
     job = exported(tmp_path, network, make_plain(tmp_path / "plain"))
-    assert job.exported.name == "nuclei-1-bioimageio.zip"
+    assert job.exported.name == "example-1-bioimageio.zip"
     summary = json.loads(peer.run("bioimageio", "validate.py", job.exported))
     faults = [each for each in summary["details"] if each["status"] == "failed"]
     assert (summary["status"], faults) == ("passed", [])

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from jobs import Job, make, make_export, make_import, make_training, quick, reference
+from jobs import Job, image_of, make, make_export, make_import, make_training, quick, reference
+from notebook_folder import LEARNING_RATE, as_notebook
 from plain_models import (
     BRUCE,
-    as_notebook,
-    image_of,
     labels_of,
     opened,
     untrained_2d,
@@ -68,7 +67,7 @@ def test_a_model_trained_here_opens_in_the_library_and_predicts_the_same(
     trained: Job, tmp_path: Path
 ) -> None:
     job = make_export(tmp_path / "out", "stardist2d", reference(trained), "stardist").run()
-    assert job.exported.name == "nuclei-1-stardist.zip"
+    assert job.exported.name == "example-1-stardist.zip"
     plain = unpacked(job.exported, tmp_path / "plain")
     assert {each.name for each in plain.iterdir()} == {
         "config.json", "thresholds.json", "weights_best.h5", "README.txt",
@@ -123,7 +122,9 @@ def test_a_training_goes_on_from_a_notebooks_model_at_its_learning_rate(
     given = quick("stardist2d", **ONE_STEP)
     again = make_training(tmp_path / "t", "stardist2d", given=given, parent=reference(job)).run()
     config = json.loads((again.model / "config.json").read_text())
-    assert config["train_learning_rate"] == 0.00015  # of the epoch of the lowest validation loss
+    assert (
+        config["train_learning_rate"] == LEARNING_RATE
+    )  # of the epoch of the lowest validation loss
 
 
 def test_a_training_goes_on_from_a_model_without_a_loss_record(tmp_path: Path) -> None:

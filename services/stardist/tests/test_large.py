@@ -32,7 +32,7 @@ SOURCE = EXAMPLE / "stardist2d" / "train" / "source" / "nuclei.tif"
 def load(job: Job, **parameters: Any) -> plugin.StarDist2DNetwork:
     given = {"object_table": True, "rois": True, **parameters}
     network = plugin.StarDist2DNetwork("stardist2d", given)
-    network.load(ModelFolder.open("nuclei:1", job.model, "best", "stardist2d"))
+    network.load(ModelFolder.open("example:1", job.model, "best", "stardist2d"))
     return network
 
 
@@ -205,7 +205,7 @@ model, place = Path(sys.argv[2]), Path(sys.argv[3])
 network = plugin.StarDist2DNetwork(
     "stardist2d", {"object_table": True, "rois": True, "tile": [256, 256]}
 )
-network.load(ModelFolder.open("nuclei:1", model, "best", "stardist2d"))
+network.load(ModelFolder.open("example:1", model, "best", "stardist2d"))
 for name in ("small", "large"):
     (place / name).mkdir()
     with opened(place / (name + ".tif")) as image:

@@ -21,7 +21,7 @@ def test_weights_that_learned_nothing_rank_last(trained: Job, tmp_path: Path) ->
     forget(model / "weights_epoch_00001.h5")
     record = json.loads((model / "model.json").read_text())
     (model / "model.json").write_text(json.dumps({**record, "weights": ["1", "best"]}))
-    asked = {"name": "nuclei:1", "folder": str(model), "weights": "all"}
+    asked = {"name": "example:1", "folder": str(model), "weights": "all"}
     job = make(
         tmp_path, "qc", "stardist2d", TEST / "source", target=TEST / "target", models=[asked]
     ).run()
@@ -29,7 +29,7 @@ def test_weights_that_learned_nothing_rank_last(trained: Job, tmp_path: Path) ->
     assert [each["weights"] for each in found["models"]] == ["best", "1"]
     best, last = (each["pooled"][F1] for each in found["models"])
     assert best >= 0.7 > 0.1 > last
-    assert (job.predictions / "nuclei-1-best" / "nuclei.tif").exists()
+    assert (job.predictions / "example-1-best" / "nuclei.tif").exists()
 
 
 def forget(weights: Path) -> None:

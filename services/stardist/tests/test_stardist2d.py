@@ -34,7 +34,7 @@ def load(job: Job, weights: str = "best", **parameters: Any) -> plugin.StarDist2
     network = plugin.StarDist2DNetwork(
         "stardist2d", {"object_table": True, "rois": True, **parameters}
     )
-    network.load(ModelFolder.open("nuclei:1", job.model, weights, "stardist2d"))
+    network.load(ModelFolder.open("example:1", job.model, weights, "stardist2d"))
     return network
 
 
@@ -180,7 +180,7 @@ def test_damaged_weights_are_the_models_fault(trained: Job, tmp_path: Path) -> N
     (tmp_path / "weights_best.h5").write_bytes(b"no weights")
     network = plugin.StarDist2DNetwork("stardist2d", {})
     with pytest.raises(ModelError, match=r"weights_best\.h5 is no sound HDF5 file"):
-        network.load(ModelFolder.open("nuclei:1", tmp_path, "best", "stardist2d"))
+        network.load(ModelFolder.open("example:1", tmp_path, "best", "stardist2d"))
 
 
 def test_device_kernel_runs_and_refuses_a_gpu_that_is_not_there() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from jobs import Job, make, make_import, reference
-from plain_models import image_of, untrained_2d, untrained_3d
+from jobs import Job, image_of, make, make_import, reference
+from plain_models import untrained_2d, untrained_3d
 
 from dl4mic_keras.framework import tf
 from dl4mic_sdk.errors import ModelError
@@ -167,5 +167,5 @@ def test_a_model_folder_that_was_tampered_with_is_not_used(tmp_path: Path, verb:
     if verb == "train":
         roles = {"target": source.with_name("target"), "parent": reference(model)}
     job: Job = make(tmp_path / "job", verb, "stardist2d", source, **roles)
-    with pytest.raises(ModelError, match=r"model nuclei:1: weights_best\.h5 points elsewhere"):
+    with pytest.raises(ModelError, match=r"model example:1: weights_best\.h5 points elsewhere"):
         job.run()
