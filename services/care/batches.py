@@ -19,6 +19,14 @@ _FEWEST_VALIDATION_PATCHES = 16
 _MOST_VALIDATION_PATCHES = 256
 _CACHE_BYTES, _VALIDATION_CACHE_BYTES = 64 << 20, 8 << 20
 
+_WARPS = {
+    "augment_zoom": "zoom",
+    "augment_rotation": "rotation",
+    "augment_shear": "shear",
+    "augment_elastic": "elastic",
+}
+"""Parameters, and what `Warp` calls them."""
+
 Pair = Tuple[np.ndarray, np.ndarray]
 
 
@@ -170,8 +178,7 @@ def augmentation(parameters: Mapping[str, Any]) -> Optional[Augmentation]:
     if not parameters["augmentation"]:
         return None
     variations: List[Augment] = []
-    names = ("zoom", "rotation", "shear", "elastic")
-    warp = {name: float(parameters[f"augment_{name}"]) for name in names}
+    warp = {kind: float(parameters[name]) for name, kind in _WARPS.items()}
     if any(warp.values()):
         variations.append(Warp(shift=0.0, target_labels=False, **warp))
     if parameters["augment_flips"]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[2] / "tests" / "services")]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from jobs import Job, make_training, quick  # noqa: E402
 

@@ -1,40 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The README says what the manifest says, and every parameter has an effect."""
+"""What a request says of a model's structure is what the library is told."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import architecture
-import parameter_table
 import pytest
-
-FOLDER = Path(__file__).resolve().parents[1]
-README = (FOLDER / "README.md").read_text(encoding="utf-8")
-
-
-def test_readme_has_the_tables_of_the_manifest() -> None:
-    for table in parameter_table.tables():
-        assert table in README
-
-
-def test_readme_names_every_preset() -> None:
-    for record in parameter_table.RECORDS.values():
-        assert all(f"`{preset}`" in README for preset in record["presets"])
-
-
-def test_every_parameter_is_read_somewhere() -> None:
-    code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py"))
-    elsewhere = {"channel", "seed", "split", "split_strip", "validation_fraction"}
-    for declared in parameter_table.DECLARED.values():
-        own = {name for name in declared if not name.startswith(("unet_", "resnet_", "net_conv_"))}
-        assert [name for name in own - elsewhere if f'"{name}"' not in code] == []
+from jobs import RECORDS
 
 
 @pytest.mark.parametrize("backbone", ["unet", "resnet"])
 def test_structure_of_a_request_is_that_of_the_model(backbone: str) -> None:
-    declared = parameter_table.DECLARED["stardist3d"]
+    declared = RECORDS["stardist3d"]["parameters"]
     parameters: dict[str, Any] = {name: each.get("default") for name, each in declared.items()}
     changes = {
         "unet_n_depth": 1,
