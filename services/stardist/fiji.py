@@ -11,10 +11,7 @@ from dl4mic_keras.framework import tf
 
 
 def write_bundle(model: Any, folder: Path) -> None:
-    """Write a model as a SavedModel: one input, and as one output probability and distances at every pixel.
-
-    The outputs are brought to the size of the image as the library does it: distances are repeated, and the
-    probability stands at one pixel of each cell of the grid, 0 beside it.
+    """Write a model as a SavedModel, its answer `at_every_pixel`.
 
     Parameters
     ----------
@@ -23,10 +20,15 @@ def write_bundle(model: Any, folder: Path) -> None:
     folder
         To make, or empty.
     """
-    write_graph(_at_every_pixel(model), folder)
+    write_graph(at_every_pixel(model), folder)
 
 
-def _at_every_pixel(model: Any) -> Any:
+def at_every_pixel(model: Any) -> Any:
+    """Return the Keras model of a model of the library with one output: probability and distances of every pixel.
+
+    They are brought to the size of the image as the library does it: distances are repeated, and the probability stands
+    at one pixel of each cell of the grid, 0 beside it.
+    """
     layers, config = tf.keras.layers, model.config
     probability, distances = model.keras_model.outputs[:2]
     if any(step > 1 for step in config.grid):

@@ -10,8 +10,7 @@ from typing import Any, Mapping, Optional, Sequence
 
 import architecture
 from batches import Batches, training_batches, validation_batches
-from bioimage_export import export_package
-from bioimage_import import import_package
+from bioimage import export_package, import_package
 from fiji import write_bundle
 from formats import export_plain, import_plain
 from framework import StarDist2D, StarDist3D

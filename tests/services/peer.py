@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -29,3 +30,11 @@ def run(name: str, script: str, *arguments: object) -> str:
         )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+def assert_valid_package(package: Path) -> None:
+    """Let BioImage.IO's own library validate a package and run its test, which compares with the test output."""
+    summary = json.loads(run("bioimageio", "validate.py", package))
+    faults = [each for each in summary["details"] if each["status"] == "failed"]
+    assert (summary["status"], faults) == ("passed", [])
+    assert summary["format_version"].startswith("0.5")
