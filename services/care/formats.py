@@ -69,7 +69,7 @@ def import_plain(
     take_history(source, model)
     write_configuration(config, model)
     return {
-        "parameters": architecture.parameters_of(config, _percentiles(parameters)),
+        "parameters": architecture.parameters_of(config, percentiles_of(parameters)),
         "axes": [architecture.axes_of(config)],
         "channels": config["n_channel_in"],
     }
@@ -140,7 +140,8 @@ def check_folder(model: ModelFolder, dimensions: int) -> None:
         raise ModelError(f"model {model.name}: {error.message}", error.hint) from error
 
 
-def _percentiles(given: Mapping[str, Any]) -> tuple[float, float]:
+def percentiles_of(given: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the percentiles of an import's parameters, those of the library where they are left out."""
     low, high = given.get("percentile_low"), given.get("percentile_high")
     return (
         PERCENTILES.low if low is None else float(low),

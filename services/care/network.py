@@ -10,6 +10,7 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 import architecture
 from architecture import Channels
 from batches import Batches, training_batches, validation_batches
+from bioimage import export_package, import_package
 from calibration import UNCERTAINTY, check_calibration
 from formats import check_folder, export_bundle, export_plain, import_plain, write_configuration
 from framework import CARE
@@ -81,17 +82,21 @@ class Care(Network):
     def import_model(
         self, source: Path, format: str, model: Path, ctx: Context
     ) -> Mapping[str, Any]:
-        """Take in a plain folder of the library."""
+        """Take in a plain folder of the library, or a BioImage.IO package that dl4mic wrote."""
+        if format == "bioimageio":
+            return import_package(source, self.dimensions, self.parameters, model, ctx)
         return import_plain(source, self.dimensions, self.parameters, model)
 
     def export_model(self, model: ModelFolder, format: str, folder: Path, ctx: Context) -> None:
-        """Write a plain folder, or Fiji's bundle."""
+        """Write a plain folder of the library, Fiji's bundle, or a BioImage.IO package."""
         check_folder(model, self.dimensions)
         opened = open_model(model, self.dimensions)
-        if format == "fiji":
+        if format == "csbdeep":
+            export_plain(model, folder)
+        elif format == "fiji":
             export_bundle(opened, folder)
         else:
-            export_plain(model, folder)
+            export_package(model, opened, self.name, folder)
 
     def device_kernel(self, asked: str) -> Device:
         """Run a convolution in TensorFlow."""

@@ -60,7 +60,17 @@ def read_configuration(folder: Path, dimensions: int) -> Any:
     ModelError
         It is none, or of a model that the network cannot run.
     """
-    stored = read_json(folder / CONFIG_NAME)
+    return check_configuration(read_json(folder / CONFIG_NAME), dimensions)
+
+
+def check_configuration(stored: Mapping[str, Any], dimensions: int) -> Any:
+    """Return a stored configuration as the library's object, after the same look.
+
+    Raises
+    ------
+    ModelError
+        As of `read_configuration`.
+    """
     if stored.get("n_dim") != dimensions:
         hint = f"Use it with n2v{stored['n_dim']}d." if stored.get("n_dim") in (2, 3) else ""
         said = stored.get("n_dim", "?")
@@ -122,15 +132,27 @@ def import_plain(source: Path, dimensions: int, model: Path) -> Dict[str, Any]:
         Something is damaged or missing, would run code, or is of other images.
     """
     config = read_configuration(source, dimensions)
+    said = said_of(config)
+    take_weights(source, lambda: network_of(config).keras_model, model)
+    write_configuration(config, model)
+    take_history(source, model)
+    return said
+
+
+def said_of(config: Any) -> Dict[str, Any]:
+    """Return what the configuration of a model that is taken in tells `model.json`.
+
+    Raises
+    ------
+    ModelError
+        The library computes it wrongly.
+    """
     if config.single_net_per_channel and config.n_channel_in > 1:
         raise ModelError(
             f"{CONFIG_NAME}: the model has a network for each of {config.n_channel_in} channels, and the n2v library "
             "shows every one of them the last channel: what it makes of the others is wrong",
             "Train it anew: here one network sees all channels.",
         )
-    take_weights(source, lambda: network_of(config).keras_model, model)
-    write_configuration(config, model)
-    take_history(source, model)
     axes = config.axes if config.n_channel_in > 1 else config.axes.replace("C", "")
     return {
         "parameters": {name: getattr(config, name) for name in STRUCTURE},
@@ -159,12 +181,8 @@ def export_bundle(network: Any, folder: Path) -> None:
     It takes and gives images in their own intensities: normalisation is part of it. The library's own `export_TF`
     fails with every version of BioImage.IO's package that was tried.
     """
-    layers, config = tf.keras.layers, network.config
-    means, stds = moments_of(config)
-    pixels = tf.keras.Input(network.keras_model.input_shape[1:])
-    normalised = layers.Rescaling(1 / stds, -means / stds)(pixels)
-    denoised = layers.Rescaling(stds, means)(network.keras_model(normalised))
-    write_graph(tf.keras.Model(pixels, denoised), folder)
+    config = network.config
+    write_graph(in_own_intensities(network), folder)
     dimensions = config.n_dim
     meta = {
         "type": "N2V",
@@ -175,6 +193,16 @@ def export_bundle(network: Any, folder: Path) -> None:
         "tile_overlap": [context(config)] * dimensions + [0],
     }
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def in_own_intensities(network: Any) -> Any:
+    """Return the Keras model of a model of the library, with normalisation and its inverse as layers around it."""
+    layers = tf.keras.layers
+    means, stds = moments_of(network.config)
+    pixels = tf.keras.Input(network.keras_model.input_shape[1:])
+    normalised = layers.Rescaling(1 / stds, -means / stds)(pixels)
+    denoised = layers.Rescaling(stds, means)(network.keras_model(normalised))
+    return tf.keras.Model(pixels, denoised)
 
 
 def _present(model: ModelFolder) -> Path:

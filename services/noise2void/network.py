@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import architecture
 from batches import Batches, patches_in, training_batches, validation_batches
+from bioimage import export_package, import_package
 from denoising import Denoiser
 from formats import export_bundle, export_plain, import_plain, open_model, read_configuration
 from intensities import measure
@@ -73,16 +74,20 @@ class Noise2Void(Network):
     def import_model(
         self, source: Path, format: str, model: Path, ctx: Context
     ) -> Mapping[str, Any]:
-        """Take in a plain folder of the library."""
+        """Take in a plain folder of the library, or a BioImage.IO package that dl4mic wrote."""
+        if format == "bioimageio":
+            return import_package(source, self.dimensions, model)
         return import_plain(source, self.dimensions, model)
 
     def export_model(self, model: ModelFolder, format: str, folder: Path, ctx: Context) -> None:
-        """Write a plain folder of the library, or Fiji's bundle."""
+        """Write a plain folder of the library, Fiji's bundle, or a BioImage.IO package."""
         opened = open_model(model, self.dimensions)
-        if format == "fiji":
+        if format == "n2v":
+            export_plain(model, folder)
+        elif format == "fiji":
             export_bundle(opened, folder)
         else:
-            export_plain(model, folder)
+            export_package(model, opened, self.name, folder)
 
     def device_kernel(self, asked: str) -> Device:
         """Run a convolution in TensorFlow."""
