@@ -152,6 +152,13 @@ class ServiceJobs:
         made = self.make(folder, "export_model", network, folder, models=[model], format=format)
         return _without_data(made, "")
 
+    def scored(self, folder: Path, model: Job, **options: Any) -> Job:
+        """Do the quality control of a trained model on the example's test images."""
+        network = model.request["network"]
+        test = self.example / network / "test"
+        options = {"target": test / "target", "models": [reference(model)], **options}
+        return self.make(folder, "qc", network, test / "source", **options).run()
+
     def quick(self, network: str, **given: Any) -> dict[str, Any]:
         """Return the parameters of the preset `quick`."""
         return {**self.records[network]["presets"]["quick"]["parameters"], **given}

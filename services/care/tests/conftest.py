@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from jobs import Job, make_training, quick  # noqa: E402
+from jobs import Job, make_training, quick, scored  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +32,9 @@ def trained_3d(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A 3D model of the preset `quick`."""
     folder = tmp_path_factory.mktemp("trained_3d")
     return make_training(folder, "care3d", given=quick("care3d")).run()
+
+
+@pytest.fixture(scope="session")
+def unsure_scored(unsure: Job, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Quality control of the probabilistic model."""
+    return scored(tmp_path_factory.mktemp("unsure_scored"), unsure)

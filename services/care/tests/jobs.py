@@ -20,10 +20,11 @@ __all__ = [
     "make_training",
     "quick",
     "reference",
+    "scored",
 ]
 
 _HERE = ServiceJobs(Path(__file__).resolve().parents[1])
 EXAMPLE, RECORDS = _HERE.example, _HERE.records
 image_of, quick = _HERE.image_of, _HERE.quick
-make, make_training = _HERE.make, _HERE.make_training
+make, make_training, scored = _HERE.make, _HERE.make_training, _HERE.scored
 make_import, make_export = _HERE.make_import, _HERE.make_export

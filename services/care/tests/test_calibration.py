@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from calibration import SHARES, intervals_met
-from jobs import EXAMPLE, Job, make, reference
-
-TEST = EXAMPLE / "care2d" / "test"
+from jobs import Job, scored
 
 
 @pytest.mark.parametrize(("claimed", "inside"), [(1.0, 0.9), (0.5, 0.684), (2.0, 0.99)])
@@ -26,26 +24,24 @@ def test_intervals_are_those_of_the_laplace_distribution(claimed: float, inside:
         assert list(met.values()) == pytest.approx(SHARES, abs=0.01)
 
 
-def test_quality_control_checks_a_probabilistic_model(unsure: Job, tmp_path: Path) -> None:
-    models = [reference(unsure)]
-    job = make(
-        tmp_path, "qc", "care2d", TEST / "source", target=TEST / "target", models=models
-    ).run()
-    with (job.folder / "artifacts" / "calibration.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    within = [float(each["share within"]) for each in rows]
-    assert [float(each["share expected"]) for each in rows] == list(SHARES)
-    assert within == sorted(within) and 0.25 < within[0] < 0.95 < within[-1] < 1.0
-    warned = [each for each in job.events("warning") if each["code"] == "UNCERTAINTY_OFF"]
-    off = max(abs(one - other) for one, other in zip(within, SHARES))
+def test_quality_control_checks_a_probabilistic_model(unsure_scored: Job) -> None:
+    rows = shares_of(unsure_scored)
+    assert list(rows) == list(SHARES)
+    within = list(rows.values())
+    assert within == sorted(within)
+    warned = [each for each in unsure_scored.events("warning") if each["code"] == "UNCERTAINTY_OFF"]
+    off = max(abs(within - share) for share, within in rows.items())
     assert bool(warned) == (off > 0.1)
-    assert any("90 %" in each["name"] for each in job.events("metric"))
+    assert any("90 %" in each["name"] for each in unsure_scored.events("metric"))
+
+
+def shares_of(job: Job) -> dict[float, float]:
+    with (job.artifacts / "calibration.csv").open() as file:
+        found = csv.DictReader(file)
+        return {float(each["share expected"]): float(each["share within"]) for each in found}
 
 
 def test_other_models_have_none(trained: Job, tmp_path: Path) -> None:
-    models = [reference(trained)]
-    job = make(
-        tmp_path, "qc", "care2d", TEST / "source", target=TEST / "target", models=models
-    ).run()
-    assert not (job.folder / "artifacts" / "calibration.csv").exists()
-    assert (job.folder / "artifacts" / "qc.json").exists()
+    job = scored(tmp_path, trained)
+    assert not (job.artifacts / "calibration.csv").exists()
+    assert (job.artifacts / "qc.json").exists()

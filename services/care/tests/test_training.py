@@ -108,7 +108,7 @@ def test_reports_what_a_biologist_watches(trained: Job) -> None:
     names = {event["name"] for event in trained.events("metric")}
     assert names >= {"loss", "val_loss", "val_mae", "learning_rate", "patches_per_second"}
     history = read_history(trained.model)
-    assert min(row["val_loss"] for row in history) < 0.8 * history[0]["val_loss"]
+    assert min(row["val_loss"] for row in history) < 0.6 * history[0]["val_loss"]  # 0.25 to 0.32
     examples = read_examples(trained.folder)
     assert len(examples) == 4
     assert all(image.shape == target.shape == (64, 64) for image, target in examples)

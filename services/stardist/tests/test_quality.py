@@ -8,9 +8,8 @@ import shutil
 from pathlib import Path
 
 import h5py
-from jobs import EXAMPLE, Job, make
+from jobs import Job, declared_for, left_by, scored
 
-TEST = EXAMPLE / "stardist2d" / "test"
 F1 = "instance.f1@0.5/1"
 
 
@@ -22,14 +21,14 @@ def test_weights_that_learned_nothing_rank_last(trained: Job, tmp_path: Path) ->
     record = json.loads((model / "model.json").read_text())
     (model / "model.json").write_text(json.dumps({**record, "weights": ["1", "best"]}))
     asked = {"name": "example:1", "folder": str(model), "weights": "all"}
-    job = make(
-        tmp_path, "qc", "stardist2d", TEST / "source", target=TEST / "target", models=[asked]
-    ).run()
+    job = scored(tmp_path, trained, models=[asked])
     found = json.loads((job.folder / "artifacts" / "qc.json").read_text())
     assert [each["weights"] for each in found["models"]] == ["best", "1"]
     best, last = (each["pooled"][F1] for each in found["models"])
     assert best >= 0.7 > 0.1 > last
     assert (job.predictions / "example-1-best" / "nuclei.tif").exists()
+    for each in (trained, job):
+        assert left_by(each) == declared_for(each)
 
 
 def forget(weights: Path) -> None:

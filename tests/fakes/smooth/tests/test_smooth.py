@@ -67,6 +67,14 @@ class Job:
             event["warning"]["code"] for _, event in read_events(self.folder) if "warning" in event
         ]
 
+    def left(self) -> set[str]:
+        return {path.name for path in self.artifacts.iterdir()}
+
+    def declared(self) -> set[str]:
+        """What the manifest says that it leaves; no other is announced to users."""
+        request = json.loads((self.folder / "request.json").read_text())
+        return set(request["manifest"]["outputs"][request["verb"]])
+
     def scores(self) -> Any:
         return json.loads((self.artifacts / "qc.json").read_text())
 
@@ -195,6 +203,8 @@ def test_a_model_scores_above_its_source_and_as_the_tuned_filter(
     means = job.scores()["models"][0]["mean"]
     psnr = {each: means[f"restoration.standard.psnr{each}/1"] for each in ("", ".source")}
     assert psnr[""] > psnr[".source"] + 5
+    for each in (trained[name], job):
+        assert each.left() == each.declared()
     if name == "smooth":
         assert psnr[""] > means["restoration.standard.psnr.gaussian/1"] - 0.1
     assert (job.artifacts / "report.pdf").read_bytes().startswith(b"%PDF")
