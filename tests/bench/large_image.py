@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`predict` of one large image against the library's own prediction of it with ``n_tiles=(8, 8)``: memory and time.
+"""`predict` against the library's own prediction of the same files, each in a process of its own: memory and time.
 
-``large_image.py NETWORK [SIDE [PAIRS]]``, in the service's environment. Trains a model first. Each run has a process of
-its own, in turns; the time is from model loaded to last file written, the memory is the peak of the process.
+``large_image.py NETWORK [SIDE [PAIRS [IMAGES]]]``, in the service's environment: one large image by default, or a
+folder of smaller ones. The library takes what is larger than 2048 pixels with ``n_tiles=(8, 8)``. Trains a model first.
+The processes run in turns; the time is from model loaded to last file written, the memory is the peak of the process.
 """
 
 from __future__ import annotations
@@ -16,28 +17,25 @@ from pathlib import Path
 
 import numpy as np
 import service_side
-from predict_folder import timed, trained
+from predict_folder import make_images, timed, trained
 from service_side import Measured
 
-from dl4mic_sdk.images import Image, list_images, read, write
-from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.images import list_images, read
 from dl4mic_sdk.task import ModelFolder, PredictTask
 
-SIDE, PAIRS, TILES = 8192, 1, 8
+SIDE, PAIRS, IMAGES = 8192, 1, 1
+TILES, UNTILED_SIDE = 8, 2048
 
 
-def main(network: str, side: int = SIDE, pairs: int = PAIRS) -> None:
+def main(network: str, side: int = SIDE, pairs: int = PAIRS, images: int = IMAGES) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        example = service_side.example_of(network) / "train"
-        model = trained(network, example, folder / "training")
-        given = read(list_images(example / "source")[0])
-        (folder / "source").mkdir()
-        pixels = service_side.varied(given.pixels, 0, side)
-        write(folder / "source" / "large.tif", Image(pixels, given.axes, given.pixel_size))
+        model = trained(network, folder / "training")
+        source = service_side.training_folders(network)[0]
+        axes = make_images(source, folder / "source", side, images)
         runs = [
-            [measured(network, model, folder, who) for who in ("ours", "bare")]
+            [measured(network, model, folder, axes, who) for who in ("ours", "bare")]
             for _ in range(pairs)
         ]
     service_side.report(
@@ -51,34 +49,29 @@ def main(network: str, side: int = SIDE, pairs: int = PAIRS) -> None:
             "ours_cpu_s": statistics.median(ours["cpu_s"] for ours, _ in runs),
             "bare_cpu_s": statistics.median(bare["cpu_s"] for _, bare in runs),
             "cpu_ratio": statistics.median(o["cpu_s"] / b["cpu_s"] for o, b in runs),
-            "ours_objects": runs[0][0]["objects"],
-            "bare_objects": runs[0][1]["objects"],
+            "ours_found": runs[0][0]["found"],
+            "bare_found": runs[0][1]["found"],
             "side": side,
             "pairs": pairs,
+            "images": images,
         }
     )
 
 
-def measured(network: str, model: ModelFolder, folder: Path, who: str) -> dict[str, float]:
+def measured(
+    network: str, model: ModelFolder, folder: Path, axes: str, who: str
+) -> dict[str, float]:
     """Predict once in a fresh process."""
     parameters = json.dumps(dict(model.record["parameters"]))
-    command = [
-        sys.executable,
-        __file__,
-        "--run",
-        who,
-        network,
-        str(model.path),
-        str(folder),
-        parameters,
-    ]
-    done = subprocess.run(command, check=True, capture_output=True)
+    asked = [who, network, str(model.path), str(folder), axes, parameters]
+    command = [sys.executable, __file__, "--run", *asked]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     print(who, result, flush=True)
     return result
 
 
-def run(who: str, network: str, model: str, folder: str, parameters: str) -> None:
+def run(who: str, network: str, model: str, folder: str, axes: str, parameters: str) -> None:
     """Predict once, here; print time and peak memory of this process."""
     source = Path(folder) / "source"
     with tempfile.TemporaryDirectory(dir=folder) as place:
@@ -86,30 +79,36 @@ def run(who: str, network: str, model: str, folder: str, parameters: str) -> Non
         output.mkdir()
         record = {"network": network, "parameters": json.loads(parameters)}
         loaded = ModelFolder("bench", Path(model), "best", record)
-        spent = (ours if who == "ours" else bare)(network, loaded, source, output)
+        spent = (ours if who == "ours" else bare)(network, loaded, source, output, axes)
         peak = peak_mib()
-        objects = np.count_nonzero(np.bincount(read(output / "large.tif").pixels.ravel())[1:])
-    result = {"wall_s": spent.wall, "cpu_s": spent.cpu, "peak_mib": peak, "objects": float(objects)}
+        found = sum(found_in(read(path).pixels) for path in list_images(output))
+    result = {"wall_s": spent.wall, "cpu_s": spent.cpu, "peak_mib": peak, "found": found}
     service_side.report(result)
 
 
-def ours(network: str, model: ModelFolder, source: Path, output: Path) -> Measured:
+def ours(network: str, model: ModelFolder, source: Path, output: Path, axes: str) -> Measured:
     """Predict as a job does."""
     chosen = service_side.parameters(network, "predict")
     plugin = service_side.open_network(network, chosen)
     plugin.load(model)
-    given = read(source / "large.tif")
-    item = Item("large", source / "large.tif", None, given.axes, given.pixels.shape)
-    del given
     ctx = service_side.context(output.with_name("job"))
-    task = PredictTask(network, chosen, [item], model, output)
+    task = PredictTask(network, chosen, service_side.items_of(source, axes), model, output)
     return timed(lambda: plugin.predict(task, ctx))
 
 
-def bare(network: str, model: ModelFolder, source: Path, output: Path) -> Measured:
+def bare(network: str, model: ModelFolder, source: Path, output: Path, axes: str) -> Measured:
     """Predict as the library does."""
     predictor = service_side.bare_library(network).Predictor(model.path)
-    return timed(lambda: predictor.predict(source, output, n_tiles=(TILES, TILES)))
+    large = max(read(list_images(source)[0]).pixels.shape) > UNTILED_SIDE
+    tiles = (1,) * (len(axes) - 2) + (TILES, TILES) if large else None
+    return timed(lambda: predictor.predict(source, output, n_tiles=tiles))
+
+
+def found_in(pixels: np.ndarray) -> float:
+    """Count the objects of a label image; of other images return the mean: both sides find the same."""
+    if pixels.dtype.kind in "ui":
+        return float(np.count_nonzero(np.bincount(pixels.ravel())[1:]))
+    return float(pixels.mean(dtype=np.float64))
 
 
 def peak_mib() -> float:

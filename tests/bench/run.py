@@ -23,7 +23,7 @@ from dl4mic.manifest import Service, read_service  # noqa: E402
 
 AGAINST_LIBRARY = {
     "training_step.py": "a training step, ms",
-    "predict_folder.py": "predict 64 images of 512 x 512 px, ms",
+    "predict_folder.py": "predict {images:.0f} images of {side:.0f} x {side:.0f} px, ms",
 }
 THROUGH_THE_ORCHESTRATOR = ("start_up.py", "single_image.py")
 
@@ -36,15 +36,18 @@ def main(network: str) -> None:
         f"\n{'what':40} {'ours':>9} {'library':>9} {'ratio':>6}   CPU: {'ours':>8} {'library':>9} {'ratio':>6}"
     )
     for script, title in AGAINST_LIBRARY.items():
-        say(row_of(title, result_of(python, script, network)))
+        result = result_of(python, script, network)
+        say(row_of(title.format(**result), result))
+        if "kernel_share" in result:
+            say("  of which the network alone, compiled: {kernel_share:.0%}".format(**result))
     memory = result_of(python, "training_memory.py", network)
     say(
-        "peak memory of training, MiB: {few_mib:.0f} on 16 images, {many_mib:.0f} on 160, "
+        "peak memory of training, MiB: {few_mib:.0f} on {few_images:.0f} images, {many_mib:.0f} on {many_images:.0f}, "
         "ratio {ratio:.3f}\n".format(**memory)
     )
     large = result_of(python, "large_image.py", network)
     say(
-        "one image of {side:.0f} x {side:.0f} px, pairs: {pairs:.0f}\n"
+        "{images:.0f} image of {side:.0f} x {side:.0f} px, pairs: {pairs:.0f}\n"
         "  peak memory, MiB: {ours_mib:.0f}, library {bare_mib:.0f}, ratio {memory_ratio:.3f}\n"
         "  wall, s: {ours_wall_s:.1f}, library {bare_wall_s:.1f}, ratio {wall_ratio:.3f}\n".format(
             **large

@@ -23,7 +23,9 @@ from dl4mic_sdk.context import Context  # noqa: E402
 from dl4mic_sdk.data_check import check_data  # noqa: E402
 from dl4mic_sdk.device import Device  # noqa: E402
 from dl4mic_sdk.events import EventWriter  # noqa: E402
+from dl4mic_sdk.images import list_images, read  # noqa: E402
 from dl4mic_sdk.network import Network  # noqa: E402
+from dl4mic_sdk.pairs import Item  # noqa: E402
 from dl4mic_sdk.split import split_by_parameters  # noqa: E402
 from dl4mic_sdk.task import TrainTask  # noqa: E402
 
@@ -50,6 +52,13 @@ def service_of(network: str) -> Service:
 def example_of(network: str) -> Path:
     """Folder of a network's example data."""
     return service_of(network).folder / "example" / network
+
+
+def training_folders(network: str) -> tuple[Path, Path | None]:
+    """Folders of the images that an example trains on, and of their targets where the network learns from any."""
+    folder = example_of(network) / "train"
+    target = folder / "target"
+    return (folder / "source", target) if target.exists() else (folder, None)
 
 
 def bare_library(network: str) -> Any:
@@ -92,14 +101,14 @@ def context(folder: Path) -> Context:
 
 
 def train_task(
-    network: str, source: Path, target: Path, chosen: Mapping[str, Any], ctx: Context
+    network: str, source: Path, target: Path | None, chosen: Mapping[str, Any], ctx: Context
 ) -> TrainTask:
     """Check the data and make the task, as the worker does."""
     record = service_of(network).records[network]
     data = {
         "supervision": record["supervision"],
         "source": str(source),
-        "target": str(target),
+        "target": str(target or ""),
         "axes": "",
         "class_names": [],
     }
@@ -142,6 +151,13 @@ def varied(pixels: np.ndarray, number: int, side: int) -> np.ndarray:
     wide = np.pad(pixels, [(0, 0)] * (pixels.ndim - 2) + missing, "symmetric")
     shifted: np.ndarray = np.roll(wide, (37 * number, 53 * number), axis=(-2, -1))
     return np.ascontiguousarray(shifted[..., :side, :side])
+
+
+def items_of(folder: Path, axes: str) -> list[Item]:
+    """Make what a prediction of a folder is asked for."""
+    return [
+        Item(path.stem, path, None, axes, read(path).pixels.shape) for path in list_images(folder)
+    ]
 
 
 def _median(values: Sequence[float]) -> float:

@@ -27,7 +27,7 @@ Stamp = tuple[float, float]
 def main(network: str) -> None:
     """Measure and print."""
     bare = service_side.bare_library(network)
-    train = service_side.example_of(network) / "train"
+    data = service_side.training_folders(network)
     chosen = service_side.parameters(network, "train", epochs=EPOCHS, steps_per_epoch=STEPS)
     plugin = service_side.open_network(network, chosen)
     with tempfile.TemporaryDirectory() as folder:
@@ -35,14 +35,13 @@ def main(network: str) -> None:
 
         def ours() -> Measured:
             ctx = service_side.context(Path(tempfile.mkdtemp(dir=folder)))
-            data = (train / "source", train / "target")
             task = service_side.train_task(network, *data, chosen, ctx)
             models.append(task.model)
             return step_of(stamps_of(lambda: plugin.train(task, ctx)))
 
         def theirs() -> Measured:
             config = models[-1] / "config.json"
-            return step_of(bare.train(train / "source", train / "target", chosen, config))
+            return step_of(bare.train(*data, chosen, config))
 
         service_side.report(service_side.interleaved(ours, theirs))
 

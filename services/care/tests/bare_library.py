@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
 from csbdeep.data import PercentileNormalizer, RawData, create_patches
 from csbdeep.io import save_tiff_imagej_compatible
@@ -80,12 +81,18 @@ class Predictor:
     def __init__(self, model: Path) -> None:
         with quiet():
             self._model = CARE(None, name=model.name, basedir=str(model.parent))
+        self._call = tf.function(self._model.keras_model)
 
-    def predict(self, source: Path, output: Path) -> None:
+    def predict(self, source: Path, output: Path, n_tiles: tuple[int, ...] | None = None) -> None:
         """Read, restore and write a folder of images."""
         axes = self._model.config.axes.replace("C", "")
         for path in sorted(source.glob("*.tif")):
             normalizer = PercentileNormalizer(2, 99.8)
             with quiet():
-                restored = self._model.predict(tifffile.imread(path), axes, normalizer)
+                image = tifffile.imread(path)
+                restored = self._model.predict(image, axes, normalizer, n_tiles=n_tiles)
             save_tiff_imagej_compatible(str(output / path.name), restored, axes=axes)
+
+    def compute(self, pixels: np.ndarray) -> None:
+        """Run the network alone, compiled, on ((z,) y, x)."""
+        self._call(pixels.astype(np.float32)[np.newaxis, ..., np.newaxis])

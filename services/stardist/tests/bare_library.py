@@ -87,6 +87,7 @@ class Predictor:
         kind = StarDist2D if stored["n_dim"] == 2 else StarDist3D
         with quiet():
             self._model = kind(None, name=model.name, basedir=str(model.parent))
+        self._call = tf.function(self._model.keras_model)
 
     def predict(
         self, source: Path, output: Path, n_tiles: Optional[Tuple[int, ...]] = None
@@ -100,3 +101,7 @@ class Predictor:
             save_tiff_imagej_compatible(
                 str(output / path.name), labels.astype(np.uint16), axes="ZYX"[-labels.ndim :]
             )
+
+    def compute(self, pixels: np.ndarray) -> None:
+        """Run the network alone, compiled, on ((z,) y, x)."""
+        self._call(pixels.astype(np.float32)[np.newaxis, ..., np.newaxis])
