@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from intensities import Percentiles
 
+from dl4mic_keras.image_learner import Batch
 from dl4mic_sdk.augment import Augmentation, FlipRotate, Warp
 from dl4mic_sdk.normalisation import scale
 from dl4mic_sdk.pairs import Item
@@ -28,20 +28,6 @@ _WARPS = {
 """Parameters, and what `Warp` calls them."""
 
 Pair = Tuple[np.ndarray, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a step is made of.
-
-    Attributes
-    ----------
-    images, answers
-        float32, shape (batch, [z,] y, x, channels); normalised.
-    """
-
-    images: np.ndarray
-    answers: np.ndarray
 
 
 class Batches:

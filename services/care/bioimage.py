@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Dict, Mapping
 
 import architecture
-from formats import PERCENTILES, percentiles_of, write_configuration
+from formats import PERCENTILES, percentiles_of, said_of
+from framework import write_configuration
 
-from dl4mic_keras import bioimage_import
+from dl4mic_keras import bioimage_import, unet
 from dl4mic_keras.bioimage_export import Extent, Package, example_of, scale_range, write_package
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.images import Image
@@ -66,12 +67,7 @@ def import_package(
     package.take_weights(model)
     write_configuration(config, model)
     used = package.normalisation(parameters, PERCENTILES, ctx)
-    return {
-        "parameters": architecture.parameters_of(config, percentiles_of(used)),
-        "axes": [architecture.axes_of(config)],
-        "channels": config["n_channel_in"],
-        **package.said(),
-    }
+    return {**said_of(config, percentiles_of(used)), **package.said()}
 
 
 def export_package(model: ModelFolder, opened: Any, network: str, folder: Path) -> None:
@@ -90,7 +86,6 @@ def export_package(model: ModelFolder, opened: Any, network: str, folder: Path) 
     """
     config, used = opened.config, Normalisation.of(model.record["parameters"])
     axes = config.axes.replace("C", "")
-    step, context = architecture.divisor(config), architecture.context(config)
     outputs = [f"restored{number}" for number in range(config.n_channel_out)]
     if config.probabilistic:
         outputs += [f"scale{number}" for number in range(config.n_channel_out)]
@@ -100,7 +95,7 @@ def export_package(model: ModelFolder, opened: Any, network: str, folder: Path) 
         document=_DOCUMENT.format(
             low=used.low, high=used.high, scale=_SCALE if config.probabilistic else ""
         ),
-        extent=Extent.around(axes, step, [context] * len(axes)),
+        extent=Extent.around(axes, unet.divisor(config), [unet.context(config)] * len(axes)),
         inputs=[f"channel{number}" for number in range(config.n_channel_in)],
         outputs=outputs,
         output="the restored image, on the scale of the normalised input",

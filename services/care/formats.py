@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Tuple
 
 import architecture
-from framework import CARE, Config
+from framework import network_of, version, write_configuration
 
-from dl4mic_keras.bundle import write_graph
-from dl4mic_keras.plain_folder import folder_name, take_history, take_weights
-from dl4mic_keras.untrusted import CONFIG_NAME, check_weights
-from dl4mic_sdk.errors import ModelError
+from dl4mic_keras import stored_model
+from dl4mic_keras.bundle import write_bundle
+from dl4mic_keras.plain_folder import folder_name, take_history, take_weights, write_plain_folder
 from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.task import ModelFolder
-from dl4mic_sdk.training import weights_path
 
 PERCENTILES = Normalisation(2.0, 99.8)
 """Of csbdeep's `PercentileNormalizer`, by which its own prediction normalises."""
@@ -65,91 +61,59 @@ def import_plain(
         Something is damaged or missing, would run code, or is of other images.
     """
     config = architecture.read_configuration(source, dimensions)
-    take_weights(source, lambda: CARE(Config(**config), basedir=None).keras_model, model)
+    take_weights(source, lambda: network_of(config).keras_model, model)
     take_history(source, model)
     write_configuration(config, model)
+    return said_of(config, percentiles_of(parameters))
+
+
+def said_of(config: Any, percentiles: Tuple[float, float]) -> Dict[str, Any]:
+    """Return what the configuration of a model that is taken in tells `model.json`."""
     return {
-        "parameters": architecture.parameters_of(config, percentiles_of(parameters)),
-        "axes": [architecture.axes_of(config)],
-        "channels": config["n_channel_in"],
+        "parameters": architecture.parameters_of(config, percentiles),
+        "axes": [stored_model.image_axes(config)],
+        "channels": config.n_channel_in,
     }
 
 
-def export_plain(model: ModelFolder, folder: Path) -> None:
-    """Write a folder that the library opens, with the weights that were asked for as its best."""
-    name = folder_name(model)
-    plain = folder / name
-    plain.mkdir()
-    shutil.copyfile(weights_path(model.path, model.weights, ".h5"), plain / "weights_best.h5")
-    shutil.copyfile(model.path / CONFIG_NAME, plain / CONFIG_NAME)
-    used = Normalisation.of(model.record["parameters"])
-    stored = json.loads((plain / CONFIG_NAME).read_text(encoding="utf-8"))
-    text = _README.format(
-        name=model.name,
-        folder=name,
-        axes=architecture.axes_of(stored),
-        low=used.low,
-        high=used.high,
-        licence=model.record.get("licence", "unknown"),
-    )
-    (plain / "README.txt").write_text(text, encoding="utf-8")
-
-
-def export_bundle(opened: Any, folder: Path) -> None:
-    """Write the bundle that Fiji's CSBDeep plug-ins run, with what they ask for in ``meta.json``.
-
-    Parameters
-    ----------
-    opened
-        Model of the library.
-    folder
-        Empty folder.
-    """
-    write_graph(opened.keras_model, folder)
-    axes = opened.config.axes
-    meta = {
-        "type": "CARE",
-        "version": _version(),
-        "probabilistic": opened.config.probabilistic,
-        "axes": axes,
-        "axes_div_by": [int(each) for each in opened._axes_div_by(axes)],
-        "tile_overlap": [int(each) for each in opened._axes_tile_overlap(axes)],
-    }
-    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-
-
-def write_configuration(config: Mapping[str, Any], model: Path) -> None:
-    """Write what a model folder holds beside its weights."""
-    (model / CONFIG_NAME).write_text(json.dumps(config), encoding="utf-8")
-
-
-def check_folder(model: ModelFolder, dimensions: int) -> None:
-    """Look at a model's folder and the weights that are asked for, before the library opens it.
+def open_model(model: ModelFolder, dimensions: int) -> Any:
+    """Build the library's model with the weights that were asked for.
 
     Raises
     ------
     ModelError
-        As of `architecture.check_configuration` and `check_weights`.
+        As of `stored_model.open_model`.
     """
-    try:
-        architecture.read_configuration(model.path, dimensions)
-        weights = weights_path(model.path, model.weights, ".h5")
-        if weights.exists():
-            check_weights(weights)
-    except ModelError as error:
-        raise ModelError(f"model {model.name}: {error.message}", error.hint) from error
+    return stored_model.open_model(
+        model, lambda: network_of(architecture.read_configuration(model.path, dimensions))
+    )
 
 
-def percentiles_of(given: Mapping[str, Any]) -> tuple[float, float]:
+def export_plain(model: ModelFolder, opened: Any, folder: Path) -> None:
+    """Write a folder that the library opens, with the weights that were asked for as its best."""
+    used = Normalisation.of(model.record["parameters"])
+    text = _README.format(
+        name=model.name,
+        folder=folder_name(model),
+        axes=stored_model.image_axes(opened.config),
+        low=used.low,
+        high=used.high,
+        licence=model.record.get("licence", "unknown"),
+    )
+    write_plain_folder(model, folder, text)
+
+
+def export_bundle(opened: Any, folder: Path) -> None:
+    """Write the bundle that Fiji's CSBDeep plug-ins run."""
+    write_bundle(
+        opened.keras_model, stored_model.bundle_facts("CARE", version, opened.config), folder
+    )
+
+
+def percentiles_of(given: Mapping[str, Any]) -> Tuple[float, float]:
     """Return the percentiles of an import's parameters, those of the library where they are left out."""
     low, high = given.get("percentile_low"), given.get("percentile_high")
     return (
         PERCENTILES.low if low is None else float(low),
         PERCENTILES.high if high is None else float(high),
     )
-
-
-def _version() -> str:
-    from csbdeep.version import __version__ as version
-
-    return str(version)

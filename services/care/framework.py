@@ -1,14 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The csbdeep library, imported in silence on the TensorFlow that `dl4mic_keras` has set up."""
+"""The csbdeep library: imported behind TensorFlow's set-up, its model, and the file of its configuration."""
 
 from __future__ import annotations
 
-import warnings
+import json
+from pathlib import Path
+from typing import Any
 
-import dl4mic_keras.framework  # noqa: F401  TensorFlow must be set up before the library imports it
+from dl4mic_keras.framework import quiet
+from dl4mic_keras.untrusted import CONFIG_NAME
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+with quiet():
     from csbdeep.models import CARE, Config
+    from csbdeep.version import __version__ as version
 
-__all__ = ["CARE", "Config"]
+__all__ = ["CARE", "Config", "network_of", "version", "write_configuration"]
+
+
+def network_of(config: Any) -> Any:
+    """Build the library's model with random weights; nothing is written."""
+    with quiet():
+        return CARE(config, basedir=None)
+
+
+def write_configuration(config: Any, folder: Path) -> None:
+    """Write ``config.json`` as the library does."""
+    (folder / CONFIG_NAME).write_text(json.dumps(vars(config)), encoding="utf-8")

@@ -12,24 +12,26 @@ from architecture import Channels
 from batches import Batches, training_batches, validation_batches
 from bioimage import export_package, import_package
 from calibration import UNCERTAINTY, check_calibration
-from formats import check_folder, export_bundle, export_plain, import_plain, write_configuration
-from framework import CARE
-from learner import CareLearner
-from restoration import Restorer, open_model
+from formats import export_bundle, export_plain, import_plain, open_model
+from framework import network_of, write_configuration
+from restoration import Restorer
 
-from dl4mic_keras.framework import device_kernel, quiet, seed_everything
+from dl4mic_keras.framework import device_kernel, seed_everything
+from dl4mic_keras.image_learner import ImageLearner
+from dl4mic_keras.unet import patch_rule
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
 from dl4mic_sdk.errors import DataError, ModelError
 from dl4mic_sdk.images import Image, ImageOnDisk
+from dl4mic_sdk.inheritance import first_learning_rate, keep_structure
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.patch_shape import smallest_of
 from dl4mic_sdk.prediction import Prediction
-from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_choices, note_examples
+from dl4mic_sdk.report_notes import MOST_EXAMPLES, left_open, note_choices, note_examples
 from dl4mic_sdk.task import ModelFolder, QcTask, TrainTask
 from dl4mic_sdk.tiled_prediction import AnyImage
-from dl4mic_sdk.training import Schedule, learning_rate_of, train, weights_path
+from dl4mic_sdk.training import Schedule, train
 
 LEARNING_RATE = 0.0004
 """Of the library and of the ZeroCostDL4Mic notebooks."""
@@ -49,9 +51,11 @@ class Care(Network):
     def train(self, task: TrainTask, ctx: Context) -> None:
         """Train on the pairs, and keep the best and the last weights."""
         seed_everything(task.seed)
-        schedule = _schedule(task, ctx)
+        shown = len(task.train) * task.parameters["patches_per_image"]
+        steps = math.ceil(shown / task.parameters["batch_size"])
+        schedule = Schedule.of(task.parameters, steps, ctx.device)
         config = self._configuration(task, schedule, ctx)
-        write_configuration(vars(config), task.model)
+        write_configuration(config, task.model)
         patch = self._patch(task, config)
         training = training_batches(task.parameters, patch, task.train, task.seed)
         learner = self._learner(self._new_model(config, task), task, training, patch)
@@ -61,7 +65,6 @@ class Care(Network):
 
     def load(self, model: ModelFolder) -> None:
         """Open a model with the normalisation that it was validated with."""
-        check_folder(model, self.dimensions)
         opened = open_model(model, self.dimensions)
         normalisation = Normalisation.of(model.record["parameters"])
         self._restorer = Restorer(opened, self.parameters, normalisation)
@@ -89,10 +92,9 @@ class Care(Network):
 
     def export_model(self, model: ModelFolder, format: str, folder: Path, ctx: Context) -> None:
         """Write a plain folder of the library, Fiji's bundle, or a BioImage.IO package."""
-        check_folder(model, self.dimensions)
         opened = open_model(model, self.dimensions)
         if format == "csbdeep":
-            export_plain(model, folder)
+            export_plain(model, opened, folder)
         elif format == "fiji":
             export_bundle(opened, folder)
         else:
@@ -109,21 +111,16 @@ class Care(Network):
         return Prediction(dict(zip(titles, found)))
 
     def _configuration(self, task: TrainTask, schedule: Schedule, ctx: Context) -> Any:
-        rate, steps = _learning_rate(task), schedule.steps_per_epoch
+        rate, steps = first_learning_rate(task, LEARNING_RATE), schedule.steps_per_epoch
         channels = _channels(task)
         if task.parent is None:
             return architecture.configuration(
                 task.parameters, self.dimensions, channels, steps, rate
             )
-        check_folder(task.parent, self.dimensions)
-        config = architecture.inherited(task.parent, self.dimensions)
+        config = architecture.read_configuration(task.parent.path, self.dimensions)
         _refuse_other_channels(config, channels, task.parent.name)
-        overruled = architecture.differences(config, task.parameters)
-        if overruled:
-            ctx.warning(
-                "PARAMETERS_OF_PARENT",
-                f"the structure of {task.parent.name} was kept, whatever was asked for: {', '.join(overruled)}",
-            )
+        names = (*architecture.STRUCTURE, "probabilistic")
+        keep_structure(task.parent, config, task.parameters, names, ctx)
         options = architecture.training_options(task.parameters, config.probabilistic, steps, rate)
         config.update_parameters(False, **options)
         return config
@@ -131,25 +128,24 @@ class Care(Network):
     def _patch(self, task: TrainTask, config: Any) -> Tuple[int, ...]:
         smallest = smallest_of(task.train, self.dimensions)
         given, largest = task.parameters["patch_size"], task.parameters["largest_patch"]
-        return architecture.patch_rule(config).shape(given, largest, smallest)
+        return patch_rule(config).shape(given, largest, smallest)
 
     def _new_model(self, config: Any, task: TrainTask) -> Any:
-        with quiet():
-            model = CARE(config, basedir=None)
+        model = network_of(config)
         if task.parent is not None:
-            weights = weights_path(task.parent.path, task.parent.weights, ".h5")
-            model.keras_model.load_weights(str(weights))
+            parent = open_model(task.parent, self.dimensions)
+            model.keras_model.set_weights(parent.keras_model.get_weights())
         return model
 
     def _learner(
         self, model: Any, task: TrainTask, training: Batches, patch: Tuple[int, ...]
-    ) -> CareLearner:
+    ) -> ImageLearner:
         if not task.validation:
-            return CareLearner(model, training, training, 0)
+            return ImageLearner(model, training, training, 0)
         smallest = smallest_of(task.validation, self.dimensions)
-        fitting = architecture.patch_rule(model.config).shape(None, patch, smallest)
+        fitting = patch_rule(model.config).shape(None, patch, smallest)
         validation, count = validation_batches(task.parameters, fitting, task.validation, task.seed)
-        return CareLearner(model, training, validation, count)
+        return ImageLearner(model, training, validation, count)
 
 
 class Care2DNetwork(Care):
@@ -164,25 +160,6 @@ class Care3DNetwork(Care):
     dimensions = 3
 
 
-def _schedule(task: TrainTask, ctx: Context) -> Schedule:
-    parameters = task.parameters
-    patches = len(task.train) * parameters["patches_per_image"]
-    chosen = math.ceil(patches / parameters["batch_size"])
-    return Schedule(
-        epochs=parameters["epochs"],
-        steps_per_epoch=parameters["steps_per_epoch"] or chosen,
-        batch_size=parameters["batch_size"],
-        best_by=parameters["best_by"],
-        early_stopping_patience=parameters["early_stopping_patience"],
-        reduce_factor=parameters["reduce_lr_factor"],
-        reduce_patience=parameters["reduce_lr_patience"],
-        checkpoint_every=parameters["checkpoint_every"],
-        keep_every=parameters["keep_every"],
-        keep_limit=parameters["keep_limit"],
-        prefetch_threads=4 if ctx.device.kind == "gpu" else 1,
-    )
-
-
 def _choices(parameters: Mapping[str, Any], config: Any, patch: Sequence[int]) -> Mapping[str, Any]:
     """What was chosen for the parameters that were left to the network."""
     chosen = {
@@ -190,7 +167,7 @@ def _choices(parameters: Mapping[str, Any], config: Any, patch: Sequence[int]) -
         "steps_per_epoch": config.train_steps_per_epoch,
         "learning_rate": float(config.train_learning_rate),
     }
-    return {name: value for name, value in chosen.items() if parameters.get(name, "") is None}
+    return left_open(parameters, chosen)
 
 
 def _channels(task: TrainTask) -> Channels:
@@ -223,13 +200,6 @@ def _refuse_other_channels(config: Any, channels: Channels, parent: str) -> None
             f"the data has {channels.target} of {channels.source}",
             "Choose another model, or data of the same channels.",
         )
-
-
-def _learning_rate(task: TrainTask) -> float:
-    given: Optional[float] = task.parameters["learning_rate"]
-    if given is None and task.parent is not None:
-        given = learning_rate_of(task.parent.path, task.parent.weights)
-    return given or LEARNING_RATE
 
 
 networks = {"care2d": Care2DNetwork, "care3d": Care3DNetwork}

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 from intensities import Intensities
 from library import configured
 from masking import Masking
 
 from dl4mic_sdk.errors import SdkError
-from dl4mic_sdk.patch_shape import PatchRule
 
 LARGEST_PATCH = {2: (64, 64), 3: (16, 64, 64)}
 """Chosen at most. 64 in Y and X is what library and notebooks take; in Z the library's 64 are more than most stacks."""
@@ -34,22 +33,6 @@ _TRAINING = {
     "train_epochs": "epochs",
     "train_batch_size": "batch_size",
 }
-
-
-def patch_rule(depth: int, dimensions: int) -> PatchRule:
-    """Return what the sides of patches must be multiples of: each level of the U-Net halves them."""
-    return PatchRule((2**depth,) * dimensions, "unet_n_depth")
-
-
-def context(config: Any) -> int:
-    """Return how many pixels around a pixel the network looks at, at most.
-
-    Two layers on each level of the library's U-Net, down and up, and two at the bottom; a pixel of level n is 2^n wide,
-    and pooling falls on any of these pixels, with `blurpool` on as many beside them.
-    """
-    depth, reach = int(config.unet_n_depth), int(config.unet_kern_size) // 2
-    levels: int = 2**depth - 1
-    return 4 * reach * levels + 2 * reach * 2**depth + levels * (2 if config.blurpool else 1)
 
 
 def configuration(
@@ -124,12 +107,3 @@ def training_options(
         train_checkpoint="weights_best.h5",
         train_tensorboard=False,
     )
-
-
-def differences(config: Any, parameters: Mapping[str, Any]) -> List[str]:
-    """Name the parameters of the model's structure that a parent's configuration overrules."""
-    return [
-        name
-        for name in STRUCTURE
-        if name in parameters and parameters[name] != getattr(config, name)
-    ]

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, List, Mapping, Sequence, Tuple
 
 import numpy as np
 from intensities import moments_of
 from masking import Masking
 
+from dl4mic_keras.image_learner import Batch
 from dl4mic_sdk.augment import FlipRotate
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.pairs import Item
@@ -22,23 +23,8 @@ _FEWEST, _MOST = 32, 256
 """Validation patches: few blind spots lie in each, and a mean over few of them says little."""
 
 
-class Batch(NamedTuple):
-    """Patches with their answers.
-
-    Attributes
-    ----------
-    images : ndarray of float32, shape (batch, [z,] y, x, channels)
-        Normalised, with blind spots.
-    answers : ndarray of float32, shape (batch, [z,] y, x, 2 * channels)
-        As of `Masking.hide`.
-    """
-
-    images: np.ndarray
-    answers: np.ndarray
-
-
 class Batches:
-    """Makes the batch of a step from patches that are drawn anew each time.
+    """Makes the batch of a step from patches that are drawn anew each time; its answers are those of `Masking.hide`.
 
     Parameters
     ----------

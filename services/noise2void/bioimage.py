@@ -6,11 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict
 
-from architecture import context
 from formats import check_configuration, in_own_intensities, said_of
 from library import write_configuration
 
-from dl4mic_keras import bioimage_import
+from dl4mic_keras import bioimage_import, unet
 from dl4mic_keras.bioimage_export import Extent, Package, example_of, write_package
 from dl4mic_sdk.task import ModelFolder
 
@@ -73,12 +72,11 @@ def export_package(model: ModelFolder, opened: Any, network: str, folder: Path) 
     """
     config = opened.config
     axes, channels = config.axes.replace("C", ""), range(config.n_channel_in)
-    step, seen = (2 ** int(config.unet_n_depth),) * len(axes), (context(config),) * len(axes)
     package = Package(
         title=f"Noise2Void {config.n_dim}D: removes noise from images",
         tags=["noise2void", "denoising", "self-supervision", "fiji", "unet"],
         document=_DOCUMENT,
-        extent=Extent.around(axes, step, seen),
+        extent=Extent.around(axes, unet.divisor(config), [unet.context(config)] * len(axes)),
         inputs=[f"channel{number}" for number in channels],
         outputs=[f"denoised{number}" for number in channels],
         output="the denoised image, in the intensities of the input",

@@ -3,22 +3,21 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping
 
-from architecture import STRUCTURE, context
+from architecture import STRUCTURE
 from intensities import moments_of
-from library import CONFIG_NAME, configured, network_of, version, write_configuration
+from library import configured, network_of, version, write_configuration
 
-from dl4mic_keras.bundle import write_graph
-from dl4mic_keras.framework import quiet, tf
-from dl4mic_keras.plain_folder import folder_name, take_history, take_weights
-from dl4mic_keras.untrusted import check_weights, read_json
+from dl4mic_keras import stored_model
+from dl4mic_keras.bundle import write_bundle
+from dl4mic_keras.framework import tf
+from dl4mic_keras.plain_folder import folder_name, take_history, take_weights, write_plain_folder
+from dl4mic_keras.stored_model import checked
+from dl4mic_keras.untrusted import CONFIG_NAME, read_json
 from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.task import ModelFolder
-from dl4mic_sdk.training import weights_path
 
 _MOST = {
     "n_channel_in": 64,
@@ -27,7 +26,7 @@ _MOST = {
     "unet_kern_size": 15,
     "unet_n_first": 1024,
 }
-"""Of a structure; the library would otherwise build whatever a file says, until memory is gone."""
+"""Of a structure, as of `checked`."""
 
 _OLDER = {
     "blurpool": False,
@@ -71,27 +70,7 @@ def check_configuration(stored: Mapping[str, Any], dimensions: int) -> Any:
     ModelError
         As of `read_configuration`.
     """
-    if stored.get("n_dim") != dimensions:
-        hint = f"Use it with n2v{stored['n_dim']}d." if stored.get("n_dim") in (2, 3) else ""
-        said = stored.get("n_dim", "?")
-        raise ModelError(
-            f"{CONFIG_NAME} is of a model for {said}D images, not for {dimensions}D",
-            hint or "Copy the model anew.",
-        )
-    for fault in _faults_of(stored):
-        raise ModelError(f"{CONFIG_NAME}: {fault}", "The file is damaged: copy the model anew.")
-    try:
-        config = configured({**_OLDER, **stored})
-        valid, wrong = config.is_valid(return_invalid=True)
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise ModelError(
-            f"{CONFIG_NAME} is no configuration of Noise2Void: {error}", "Copy the model anew."
-        ) from error
-    if not valid:
-        raise ModelError(
-            f"{CONFIG_NAME}: {', '.join(wrong)} cannot be as they are", "Copy the model anew."
-        )
-    return config
+    return checked({**_OLDER, **stored}, dimensions, _MOST, _configured)
 
 
 def open_model(model: ModelFolder, dimensions: int) -> Any:
@@ -100,12 +79,11 @@ def open_model(model: ModelFolder, dimensions: int) -> Any:
     Raises
     ------
     ModelError
-        The folder lacks those weights, or they cannot be read.
+        As of `stored_model.open_model`.
     """
-    try:
-        return _opened(read_configuration(model.path, dimensions), _present(model))
-    except ModelError as error:
-        raise ModelError(f"model {model.name}: {error.message}", error.hint) from error
+    return stored_model.open_model(
+        model, lambda: network_of(read_configuration(model.path, dimensions))
+    )
 
 
 def import_plain(source: Path, dimensions: int, model: Path) -> Dict[str, Any]:
@@ -153,46 +131,32 @@ def said_of(config: Any) -> Dict[str, Any]:
             "shows every one of them the last channel: what it makes of the others is wrong",
             "Train it anew: here one network sees all channels.",
         )
-    axes = config.axes if config.n_channel_in > 1 else config.axes.replace("C", "")
     return {
         "parameters": {name: getattr(config, name) for name in STRUCTURE},
-        "axes": [axes],
+        "axes": [stored_model.image_axes(config)],
         "channels": config.n_channel_in,
     }
 
 
-def export_plain(model: ModelFolder, folder: Path) -> None:
+def export_plain(model: ModelFolder, opened: Any, folder: Path) -> None:
     """Write a folder that the library opens, with the weights that were asked for as its best."""
-    name = folder_name(model)
-    plain = folder / name
-    plain.mkdir()
-    shutil.copyfile(weights_path(model.path, model.weights, ".h5"), plain / "weights_best.h5")
-    shutil.copyfile(model.path / CONFIG_NAME, plain / CONFIG_NAME)
-    stored = read_json(plain / CONFIG_NAME)
-    axes = str(stored["axes"]) if stored["n_channel_in"] > 1 else str(stored["axes"])[:-1]
-    licence = model.record.get("licence", "unknown")
-    text = _README.format(name=model.name, folder=name, axes=axes, licence=licence)
-    (plain / "README.txt").write_text(text, encoding="utf-8")
+    text = _README.format(
+        name=model.name,
+        folder=folder_name(model),
+        axes=stored_model.image_axes(opened.config),
+        licence=model.record.get("licence", "unknown"),
+    )
+    write_plain_folder(model, folder, text)
 
 
 def export_bundle(network: Any, folder: Path) -> None:
-    """Write the bundle that Fiji's CSBDeep plug-ins run, with what they ask for in ``meta.json``.
+    """Write the bundle that Fiji's CSBDeep plug-ins run.
 
     It takes and gives images in their own intensities: normalisation is part of it. The library's own `export_TF`
     fails with every version of BioImage.IO's package that was tried.
     """
-    config = network.config
-    write_graph(in_own_intensities(network), folder)
-    dimensions = config.n_dim
-    meta = {
-        "type": "N2V",
-        "version": version,
-        "probabilistic": False,
-        "axes": config.axes,
-        "axes_div_by": [2**config.unet_n_depth] * dimensions + [1],
-        "tile_overlap": [context(config)] * dimensions + [0],
-    }
-    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    facts = stored_model.bundle_facts("N2V", version, network.config)
+    write_bundle(in_own_intensities(network), facts, folder)
 
 
 def in_own_intensities(network: Any) -> Any:
@@ -205,34 +169,13 @@ def in_own_intensities(network: Any) -> Any:
     return tf.keras.Model(pixels, denoised)
 
 
-def _present(model: ModelFolder) -> Path:
-    weights = weights_path(model.path, model.weights, ".h5")
-    if not weights.exists():
-        there = ", ".join(sorted(each.name for each in model.path.glob("weights_*.h5"))) or "none"
-        raise ModelError(
-            f"there is no {weights.name}", f"Ask for other weights; there are: {there}."
-        )
-    check_weights(weights)
-    return weights
-
-
-def _opened(config: Any, weights: Path) -> Any:
-    network = network_of(config)
-    try:
-        with quiet():
-            network.keras_model.load_weights(str(weights))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{weights.name} does not fit {CONFIG_NAME} ({error})", "Copy the model anew."
-        ) from error
-    return network
+def _configured(**stored: Any) -> Any:
+    for fault in _faults_of(stored):
+        raise ModelError(f"{CONFIG_NAME}: {fault}", "The file is damaged: copy the model anew.")
+    return configured(stored)
 
 
 def _faults_of(stored: Mapping[str, Any]) -> Iterator[str]:
-    for name, most in _MOST.items():
-        value = stored.get(name)
-        if not isinstance(value, int) or not 0 < value <= most:
-            yield f"{name} is {value!r}; it is a whole number from 1 to {most}"
     for name in ("means", "stds"):
         value = stored.get(name)
         if not isinstance(value, list) or len(value) != stored["n_channel_in"]:

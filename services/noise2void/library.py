@@ -10,21 +10,19 @@ from typing import Any, Dict, Mapping
 import numpy as np
 
 from dl4mic_keras.framework import quiet
+from dl4mic_keras.untrusted import CONFIG_NAME
 
 with quiet():
     from n2v.models import N2V, N2VConfig
     from n2v.version import __version__ as version
 
 __all__ = [
-    "CONFIG_NAME",
     "N2VConfig",
     "configured",
     "network_of",
     "version",
     "write_configuration",
 ]
-
-CONFIG_NAME = "config.json"
 
 _NOTHING = np.array([])
 """The library's configuration measures the images that it is given, all of them in memory; we do that ourselves."""

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Tuple
 
 import architecture
 from batches import Batches, patches_in, training_batches, validation_batches
@@ -12,20 +13,23 @@ from bioimage import export_package, import_package
 from denoising import Denoiser
 from formats import export_bundle, export_plain, import_plain, open_model, read_configuration
 from intensities import measure
-from learner import N2VLearner
 from library import network_of, write_configuration
 from settling import warn_if_too_short
 
 from dl4mic_keras.framework import device_kernel, seed_everything
+from dl4mic_keras.image_learner import ImageLearner
+from dl4mic_keras.unet import depth_rule, patch_rule
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
 from dl4mic_sdk.images import Image, ImageOnDisk
+from dl4mic_sdk.inheritance import first_learning_rate, keep_structure
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.patch_shape import smallest_of
+from dl4mic_sdk.planes import predict_planes
 from dl4mic_sdk.prediction import Prediction
-from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_choices, note_examples
+from dl4mic_sdk.report_notes import MOST_EXAMPLES, left_open, note_choices, note_examples
 from dl4mic_sdk.task import ModelFolder, TrainTask
-from dl4mic_sdk.training import Schedule, learning_rate_of, train
+from dl4mic_sdk.training import Schedule, train
 
 LEARNING_RATE = 0.0004
 """Of the library and of the ZeroCostDL4Mic notebooks."""
@@ -63,12 +67,14 @@ class Noise2Void(Network):
 
     def predict_image(self, image: Image) -> Prediction:
         """Denoise an image, in its own intensities."""
+        if "T" in image.axes:
+            return Prediction({"denoised": self._denoiser.denoise_series(image)})
         return Prediction({"denoised": self._denoiser.denoise(image)})
 
-    def predict_large(self, image: ImageOnDisk, scratch: Path) -> Optional[Prediction]:
-        """Denoise an image tile by tile, in memory that does not grow with it."""
+    def predict_large(self, image: ImageOnDisk, scratch: Path) -> Prediction:
+        """Denoise an image tile by tile, a series frame by frame, in memory that does not grow with it."""
         if "T" in image.axes:
-            return None
+            return predict_planes(image, "T", self.predict_large, scratch)
         return Prediction({"denoised": self._denoiser.denoise(image, scratch)})
 
     def import_model(
@@ -83,7 +89,7 @@ class Noise2Void(Network):
         """Write a plain folder of the library, Fiji's bundle, or a BioImage.IO package."""
         opened = open_model(model, self.dimensions)
         if format == "n2v":
-            export_plain(model, folder)
+            export_plain(model, opened, folder)
         elif format == "fiji":
             export_bundle(opened, folder)
         else:
@@ -95,14 +101,15 @@ class Noise2Void(Network):
 
     def _plan(self, task: TrainTask, ctx: Context) -> Tuple[Schedule, Any]:
         """Choose what is left to the network: patches, steps, learning rate; the structure is a parent's."""
-        parameters, rate = task.parameters, _learning_rate(task)
+        parameters, rate = task.parameters, first_learning_rate(task, LEARNING_RATE)
         intensities = measure(task.train)
         parent = None if task.parent is None else self._inherited(task.parent, task, ctx)
         depth = parent.unet_n_depth if parent else parameters["unet_n_depth"]
-        rule = architecture.patch_rule(depth, self.dimensions)
+        rule = depth_rule(depth, self.dimensions)
         largest, smallest = architecture.LARGEST_PATCH, smallest_of(task.train, self.dimensions)
         patch = rule.shape(parameters["patch_size"], largest[self.dimensions], smallest)
-        schedule = _schedule(task, patch, ctx)
+        shown = math.ceil(patches_in(task.train, patch) / parameters["batch_size"])
+        schedule = Schedule.of(parameters, max(_FEWEST_STEPS, shown), ctx.device)
         steps = schedule.steps_per_epoch
         if parent is None:
             made = architecture.configuration(parameters, patch, steps, rate, intensities)
@@ -113,12 +120,7 @@ class Noise2Void(Network):
 
     def _inherited(self, parent: ModelFolder, task: TrainTask, ctx: Context) -> Any:
         config = read_configuration(parent.path, self.dimensions)
-        overruled = architecture.differences(config, task.parameters)
-        if overruled:
-            ctx.warning(
-                "PARAMETERS_OF_PARENT",
-                f"the structure of {parent.name} was kept, whatever was asked for: {', '.join(overruled)}",
-            )
+        keep_structure(parent, config, task.parameters, architecture.STRUCTURE, ctx)
         return config
 
     def _new_model(self, config: Any, task: TrainTask) -> Any:
@@ -128,17 +130,17 @@ class Noise2Void(Network):
             model.keras_model.set_weights(parent.keras_model.get_weights())
         return model
 
-    def _learner(self, model: Any, task: TrainTask, training: Batches) -> N2VLearner:
+    def _learner(self, model: Any, task: TrainTask, training: Batches) -> ImageLearner:
         parameters, config = task.parameters, model.config
         if not task.validation:
-            return N2VLearner(model, training, training, 0)
-        rule = architecture.patch_rule(config.unet_n_depth, self.dimensions)
+            return ImageLearner(model, training, training, 0)
+        rule = patch_rule(config)
         smallest = smallest_of(task.validation, self.dimensions)
         patch = rule.shape(None, config.n2v_patch_shape, smallest)
         validation, count = validation_batches(
             parameters, config, task.validation, task.seed, patch
         )
-        return N2VLearner(model, training, validation, count)
+        return ImageLearner(model, training, validation, count)
 
 
 class N2V2DNetwork(Noise2Void):
@@ -153,24 +155,6 @@ class N2V3DNetwork(Noise2Void):
     dimensions = 3
 
 
-def _schedule(task: TrainTask, patch: Sequence[int], ctx: Context) -> Schedule:
-    parameters = task.parameters
-    chosen = -(-patches_in(task.train, patch) // parameters["batch_size"])
-    return Schedule(
-        epochs=parameters["epochs"],
-        steps_per_epoch=parameters["steps_per_epoch"] or max(_FEWEST_STEPS, chosen),
-        batch_size=parameters["batch_size"],
-        best_by=parameters["best_by"],
-        early_stopping_patience=parameters["early_stopping_patience"],
-        reduce_factor=parameters["reduce_lr_factor"],
-        reduce_patience=parameters["reduce_lr_patience"],
-        checkpoint_every=parameters["checkpoint_every"],
-        keep_every=parameters["keep_every"],
-        keep_limit=parameters["keep_limit"],
-        prefetch_threads=4 if ctx.device.kind == "gpu" else 1,
-    )
-
-
 def _choices(parameters: Mapping[str, Any], config: Any) -> Mapping[str, Any]:
     """What was chosen for the parameters that were left to the network."""
     chosen = {
@@ -178,14 +162,7 @@ def _choices(parameters: Mapping[str, Any], config: Any) -> Mapping[str, Any]:
         "steps_per_epoch": config.train_steps_per_epoch,
         "learning_rate": float(config.train_learning_rate),
     }
-    return {name: value for name, value in chosen.items() if parameters.get(name, "") is None}
-
-
-def _learning_rate(task: TrainTask) -> float:
-    given: Optional[float] = task.parameters["learning_rate"]
-    if given is None and task.parent is not None:
-        given = learning_rate_of(task.parent.path, task.parent.weights)
-    return given or LEARNING_RATE
+    return left_open(parameters, chosen)
 
 
 networks = {"n2v2d": N2V2DNetwork, "n2v3d": N2V3DNetwork}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
@@ -13,14 +12,13 @@ from thresholds import FILE_NAME as THRESHOLDS_NAME
 from thresholds import Thresholds
 from untrusted import check_configuration
 
-from dl4mic_keras.plain_folder import folder_name, take_history, take_weights
+from dl4mic_keras.plain_folder import folder_name, take_history, take_weights, write_plain_folder
 from dl4mic_keras.untrusted import CONFIG_NAME
 from dl4mic_keras.untrusted import read_json as read_untrusted
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.normalisation import Normalisation
 from dl4mic_sdk.task import ModelFolder
-from dl4mic_sdk.training import weights_path
 
 _STRUCTURE = ("n_rays", "grid", "anisotropy", "backbone", "unet_", "resnet_", "net_conv_")
 
@@ -118,23 +116,17 @@ def parameters_of(config: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[s
 
 def export_plain(model: ModelFolder, folder: Path) -> None:
     """Write a folder that the library opens, with the weights that were asked for as its best."""
-    name = folder_name(model)
-    plain = folder / name
-    plain.mkdir()
-    shutil.copyfile(weights_path(model.path, model.weights, ".h5"), plain / "weights_best.h5")
-    for each in (CONFIG_NAME, THRESHOLDS_NAME):
-        shutil.copyfile(model.path / each, plain / each)
     used = Normalisation.of(model.record["parameters"])
-    dimensions = read_untrusted(plain / CONFIG_NAME)["n_dim"]
+    dimensions = read_untrusted(model.path / CONFIG_NAME)["n_dim"]
     text = _README.format(
         name=model.name,
-        folder=name,
+        folder=folder_name(model),
         kind=f"StarDist{dimensions}D",
         low=used.low,
         high=used.high,
         licence=model.record.get("licence", "unknown"),
     )
-    (plain / "README.txt").write_text(text, encoding="utf-8")
+    write_plain_folder(model, folder, text, THRESHOLDS_NAME)
 
 
 def _built(config: Mapping[str, Any]) -> Any:

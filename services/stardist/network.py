@@ -26,14 +26,15 @@ from dl4mic_keras.framework import device_kernel, quiet, seed_everything
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.device import Device
 from dl4mic_sdk.images import Image, ImageOnDisk
+from dl4mic_sdk.inheritance import first_learning_rate, warn_of_structure
 from dl4mic_sdk.network import Network
 from dl4mic_sdk.normalisation import Normalisation, channels_last
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.patch_shape import smallest_of
 from dl4mic_sdk.prediction import Prediction
-from dl4mic_sdk.report_notes import MOST_EXAMPLES, note_choices, note_examples
+from dl4mic_sdk.report_notes import MOST_EXAMPLES, left_open, note_choices, note_examples
 from dl4mic_sdk.task import ModelFolder, TrainTask
-from dl4mic_sdk.training import Schedule, learning_rate_of, train, weights_path
+from dl4mic_sdk.training import Schedule, train, weights_path
 
 LEARNING_RATE = 0.0003
 """Of the library and of the ZeroCostDL4Mic notebooks."""
@@ -123,19 +124,17 @@ class StarDist(Network):
             extents = [task.data.object_extent.get(axis, 1.0) for axis in "ZYX"[-self.dimensions :]]
             shape = architecture.geometry(task.parameters, extents)
             patch = architecture.patch_shape(task.parameters, shape.divisor, smallest)
-            rate = _learning_rate(task)
+            rate = first_learning_rate(task, LEARNING_RATE)
             channels = _channels(task, ctx)
             return architecture.configuration(task.parameters, shape, patch, rate, channels)
         check_folder(task.parent, self.dimensions)
         config = architecture.inherited(task.parent, self.dimensions)
         overruled = architecture.differences(config, task.parameters)
-        if overruled:
-            ctx.warning(
-                "PARAMETERS_OF_PARENT",
-                f"the structure of {task.parent.name} was kept, whatever was asked for: {', '.join(overruled)}",
-            )
+        warn_of_structure(task.parent, overruled, ctx)
         patch = architecture.patch_shape(task.parameters, architecture.divisor_of(config), smallest)
-        options = architecture.training_options(task.parameters, patch, _learning_rate(task))
+        options = architecture.training_options(
+            task.parameters, patch, first_learning_rate(task, LEARNING_RATE)
+        )
         config.update_parameters(False, **options)
         return config
 
@@ -161,21 +160,7 @@ class StarDist(Network):
         return StarDistLearner(model, training, validation, count)
 
     def _schedule(self, task: TrainTask, config: Any, ctx: Context) -> Schedule:
-        parameters = task.parameters
-        steps = parameters["steps_per_epoch"] or _steps_of(task.train, config)
-        return Schedule(
-            epochs=parameters["epochs"],
-            steps_per_epoch=steps,
-            batch_size=parameters["batch_size"],
-            best_by=parameters["best_by"],
-            early_stopping_patience=parameters["early_stopping_patience"],
-            reduce_factor=parameters["reduce_lr_factor"],
-            reduce_patience=parameters["reduce_lr_patience"],
-            checkpoint_every=parameters["checkpoint_every"],
-            keep_every=parameters["keep_every"],
-            keep_limit=parameters["keep_limit"],
-            prefetch_threads=4 if ctx.device.kind == "gpu" else 1,
-        )
+        return Schedule.of(task.parameters, _steps_of(task.train, config), ctx.device)
 
     def _thresholds(self, model: Any, task: TrainTask, ctx: Context) -> Thresholds:
         if not task.validation or not task.parameters["optimise_thresholds"]:
@@ -193,7 +178,7 @@ def _choices(parameters: Mapping[str, Any], config: Any, schedule: Schedule) -> 
         "grid": list(config.grid),
         "anisotropy": list(getattr(config, "anisotropy", None) or []),
     }
-    return {name: value for name, value in chosen.items() if parameters.get(name, "") is None}
+    return left_open(parameters, chosen)
 
 
 class StarDist2DNetwork(StarDist):
@@ -225,13 +210,6 @@ def _steps_of(items: Sequence[Item], config: Any) -> int:
     patches = sum(max(1.0, math.prod(item.shape) / patch) for item in items)
     steps: int = math.ceil(patches / config.train_batch_size)
     return max(_FEWEST_STEPS, steps)
-
-
-def _learning_rate(task: TrainTask) -> float:
-    given: Optional[float] = task.parameters["learning_rate"]
-    if given is None and task.parent is not None:
-        given = learning_rate_of(task.parent.path, task.parent.weights)
-    return given or LEARNING_RATE
 
 
 networks = {"stardist2d": StarDist2DNetwork, "stardist3d": StarDist3DNetwork}

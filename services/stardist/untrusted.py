@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator
 
 from framework import Config2D, Config3D
 
+from dl4mic_keras.stored_model import refuse_other_images
 from dl4mic_keras.untrusted import CONFIG_NAME, check_weights, read_json
 from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.task import ModelFolder
@@ -53,12 +54,7 @@ def check_configuration(stored: Dict[str, Any], dimensions: int) -> Dict[str, An
     ModelError
         It is no configuration, or of a model that the network cannot run.
     """
-    if stored.get("n_dim") != dimensions:
-        hint = f"Import it with --network stardist{stored['n_dim']}d." if "n_dim" in stored else ""
-        raise ModelError(
-            f"{CONFIG_NAME} is of a model for {stored.get('n_dim', '?')}D images, not for {dimensions}D",
-            hint or "Copy the model anew.",
-        )
+    refuse_other_images(stored, dimensions)
     if stored.get("n_classes") is not None:
         message = f"{CONFIG_NAME}: the model sorts objects into {stored['n_classes']} classes"
         raise ModelError(message, "Only models that find objects of one kind are taken.")

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 from dl4mic_keras.framework import tf
 
 OUTPUT_NAME, INPUT_NAME = "output", "input"
 """As the plug-ins ask for them."""
+
+META_NAME = "meta.json"
 
 
 def write_graph(keras: Any, folder: Path) -> None:
@@ -31,6 +34,12 @@ def write_graph(keras: Any, folder: Path) -> None:
         input_signature=[tf.TensorSpec(keras.inputs[0].shape, tf.float32, name=INPUT_NAME)],
     )
     _save(_frozen(call.get_concrete_function()), folder)
+
+
+def write_bundle(keras: Any, facts: Mapping[str, Any], folder: Path) -> None:
+    """Write the same with a ``meta.json`` beside, which Fiji's CSBDeep plug-ins ask for."""
+    write_graph(keras, folder)
+    (folder / META_NAME).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _frozen(function: Any) -> Any:

@@ -62,6 +62,29 @@ def take_history(source: Path, model: Path) -> None:
             writer.writerows(each for each in rows if each)
 
 
+def write_plain_folder(model: ModelFolder, folder: Path, readme: str, *beside: str) -> None:
+    """Write a folder that a library opens, with the weights that were asked for as its best.
+
+    Parameters
+    ----------
+    model
+        The model to export.
+    folder
+        Empty folder; gets one of the name of the model.
+    readme
+        Text of the ``README.txt`` in it.
+    beside
+        Names of files that the library has beside weights and ``config.json``.
+    """
+    plain = folder / folder_name(model)
+    plain.mkdir()
+    weights = weights_path(model.path, model.weights, ".h5")
+    shutil.copyfile(str(weights), str(plain / "weights_best.h5"))
+    for name in (CONFIG_NAME, *beside):
+        shutil.copyfile(str(model.path / name), str(plain / name))
+    (plain / "README.txt").write_text(readme, encoding="utf-8")
+
+
 def folder_name(model: ModelFolder) -> str:
     """Name a model so that any file system and program takes it: ``nuclei-3``."""
     return Path(model.name).name.replace(":", "-")

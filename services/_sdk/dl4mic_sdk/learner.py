@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, FrozenSet, Generic, Iterator, List, Mapping, Optional, Sequence, TypeVar
 
+from dl4mic_sdk.device import Device
 from dl4mic_sdk.patches import Patch
 from dl4mic_sdk.report_notes import Pair
 
@@ -129,6 +130,33 @@ class Schedule:
     keep_every: int = 0
     keep_limit: int = 20
     prefetch_threads: int = 1
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], steps_per_epoch: int, device: Device) -> Schedule:
+        """Take it from the parameters that every network has by these names.
+
+        Parameters
+        ----------
+        parameters
+            Of the job.
+        steps_per_epoch
+            That the network chose, where the parameters leave it open.
+        device
+            To train on; a GPU waits for batches that one thread makes.
+        """
+        return cls(
+            epochs=parameters["epochs"],
+            steps_per_epoch=parameters["steps_per_epoch"] or steps_per_epoch,
+            batch_size=parameters["batch_size"],
+            best_by=parameters["best_by"],
+            early_stopping_patience=parameters["early_stopping_patience"],
+            reduce_factor=parameters["reduce_lr_factor"],
+            reduce_patience=parameters["reduce_lr_patience"],
+            checkpoint_every=parameters["checkpoint_every"],
+            keep_every=parameters["keep_every"],
+            keep_limit=parameters["keep_limit"],
+            prefetch_threads=4 if device.kind == "gpu" else 1,
+        )
 
     @property
     def steps(self) -> int:

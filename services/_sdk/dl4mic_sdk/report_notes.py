@@ -33,6 +33,11 @@ def note_choices(attempt_folder: Path, choices: Mapping[str, Any]) -> None:
     write_json(attempt_folder / _CHOICES_FILE, dict(read_choices(attempt_folder), **choices))
 
 
+def left_open(parameters: Mapping[str, Any], chosen: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return of what a network uses the values whose parameters were left to it."""
+    return {name: value for name, value in chosen.items() if parameters.get(name, "") is None}
+
+
 def note_examples(attempt_folder: Path, pairs: Sequence[Pair]) -> None:
     """Keep augmented patches for the report's picture; only the first four are shown.
 

@@ -17,6 +17,7 @@ from framework import Config
 from intensities import Percentiles
 from jobs import RECORDS
 
+from dl4mic_keras.unet import context
 from dl4mic_sdk.errors import ModelError
 from dl4mic_sdk.images import Image, write
 from dl4mic_sdk.pairs import Item
@@ -115,7 +116,7 @@ def test_context_covers_what_the_library_measures(depth: int, kernel: int) -> No
     config = Config("YX", unet_n_depth=depth, unet_kern_size=kernel)
     measured = receptive_field_unet(depth, kernel, n_dim=2, img_size=256)
     most = max(max(each) for each in measured)
-    assert most <= architecture.context(config) <= most + 2 ** (depth + 1)
+    assert most <= context(config) <= most + 2 ** (depth + 1)
 
 
 def test_a_residual_needs_as_many_channels() -> None:
@@ -133,12 +134,12 @@ def test_a_residual_needs_as_many_channels() -> None:
         ({"unet_n_first": 100_000}, "unet_n_first is 100000"),
         ({"unet_n_depth": "2"}, "unet_n_depth is '2'"),
         ({"unet_last_activation": "os.system"}, "unet_last_activation"),
-        ({"n2v_perc_pix": 1.5}, "no configuration of a CARE model"),
+        ({"n2v_perc_pix": 1.5}, "no configuration of such a model"),
     ],
 )
 def test_what_is_no_configuration_is_refused_in_words(changes: Any, said: str) -> None:
     stored = dict(vars(Config("YX")))
-    assert architecture.check_configuration(dict(stored), 2)["n_dim"] == 2
+    assert architecture.check_configuration(stored, 2).n_dim == 2
     with pytest.raises(ModelError, match=said) as caught:
         architecture.check_configuration({**stored, **changes}, 2)
     assert caught.value.hint

@@ -137,7 +137,7 @@ def test_a_model_of_the_other_network_is_refused_with_its_name(tmp_path: Path) -
     plain = untrained(tmp_path / "plain", (1, 8, 8, 8, 1))
     with pytest.raises(ModelError, match="3D images, not for 2D") as caught:
         imported(tmp_path / "in", "n2v2d", plain)
-    assert caught.value.hint == "Use it with n2v3d."
+    assert caught.value.hint == "Use it with the network for 3D images."
 
 
 @pytest.mark.parametrize(

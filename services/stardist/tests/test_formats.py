@@ -176,7 +176,7 @@ def test_a_model_of_the_other_network_is_refused_with_its_name(tmp_path: Path) -
     plain = untrained_3d(tmp_path / "plain")
     with pytest.raises(ModelError, match="3D images, not for 2D") as caught:
         imported(tmp_path / "in", "stardist2d", plain)
-    assert caught.value.hint == "Import it with --network stardist3d."
+    assert caught.value.hint == "Use it with the network for 3D images."
 
 
 def test_a_model_of_other_people(tmp_path: Path) -> None:
