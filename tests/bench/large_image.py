@@ -33,9 +33,9 @@ def main(network: str, side: int = SIDE, pairs: int = PAIRS, images: int = IMAGE
         folder = Path(place)
         model = trained(network, folder / "training")
         source = service_side.training_folders(network)[0]
-        axes = make_images(source, folder / "source", side, images)
+        make_images(source, folder / "source", side, images)
         runs = [
-            [measured(network, model, folder, axes, who) for who in ("ours", "bare")]
+            [measured(network, model, folder, who) for who in ("ours", "bare")]
             for _ in range(pairs)
         ]
     service_side.report(
@@ -58,12 +58,10 @@ def main(network: str, side: int = SIDE, pairs: int = PAIRS, images: int = IMAGE
     )
 
 
-def measured(
-    network: str, model: ModelFolder, folder: Path, axes: str, who: str
-) -> dict[str, float]:
+def measured(network: str, model: ModelFolder, folder: Path, who: str) -> dict[str, float]:
     """Predict once in a fresh process."""
     parameters = json.dumps(dict(model.record["parameters"]))
-    asked = [who, network, str(model.path), str(folder), axes, parameters]
+    asked = [who, network, str(model.path), str(folder), parameters]
     command = [sys.executable, __file__, "--run", *asked]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -71,7 +69,7 @@ def measured(
     return result
 
 
-def run(who: str, network: str, model: str, folder: str, axes: str, parameters: str) -> None:
+def run(who: str, network: str, model: str, folder: str, parameters: str) -> None:
     """Predict once, here; print time and peak memory of this process."""
     source = Path(folder) / "source"
     with tempfile.TemporaryDirectory(dir=folder) as place:
@@ -79,28 +77,28 @@ def run(who: str, network: str, model: str, folder: str, axes: str, parameters: 
         output.mkdir()
         record = {"network": network, "parameters": json.loads(parameters)}
         loaded = ModelFolder("bench", Path(model), "best", record)
-        spent = (ours if who == "ours" else bare)(network, loaded, source, output, axes)
+        spent = (ours if who == "ours" else bare)(network, loaded, source, output)
         peak = peak_mib()
         found = sum(found_in(read(path).pixels) for path in list_images(output))
     result = {"wall_s": spent.wall, "cpu_s": spent.cpu, "peak_mib": peak, "found": found}
     service_side.report(result)
 
 
-def ours(network: str, model: ModelFolder, source: Path, output: Path, axes: str) -> Measured:
+def ours(network: str, model: ModelFolder, source: Path, output: Path) -> Measured:
     """Predict as a job does."""
     chosen = service_side.parameters(network, "predict")
     plugin = service_side.open_network(network, chosen)
     plugin.load(model)
     ctx = service_side.context(output.with_name("job"))
-    task = PredictTask(network, chosen, service_side.items_of(source, axes), model, output)
+    task = PredictTask(network, chosen, service_side.items_of(source), model, output)
     return timed(lambda: plugin.predict(task, ctx))
 
 
-def bare(network: str, model: ModelFolder, source: Path, output: Path, axes: str) -> Measured:
+def bare(network: str, model: ModelFolder, source: Path, output: Path) -> Measured:
     """Predict as the library does."""
     predictor = service_side.bare_library(network).Predictor(model.path)
-    large = max(read(list_images(source)[0]).pixels.shape) > UNTILED_SIDE
-    tiles = (1,) * (len(axes) - 2) + (TILES, TILES) if large else None
+    shape = read(list_images(source)[0]).pixels.shape
+    tiles = (1,) * (len(shape) - 2) + (TILES, TILES) if max(shape) > UNTILED_SIDE else None
     return timed(lambda: predictor.predict(source, output, n_tiles=tiles))
 
 

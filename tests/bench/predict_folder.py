@@ -35,8 +35,8 @@ def main(
         plugin = service_side.open_network(network, chosen)
         plugin.load(model)
         source = Path(place) / "source"
-        axes = make_images(service_side.training_folders(network)[0], source, side, images)
-        items = service_side.items_of(source, axes)
+        make_images(service_side.training_folders(network)[0], source, side, images)
+        items = service_side.items_of(source)
 
         def ours() -> Measured:
             ctx = service_side.context(Path(tempfile.mkdtemp(dir=place)))
@@ -66,14 +66,13 @@ def trained(network: str, place: Path) -> ModelFolder:
     return ModelFolder("bench", task.model, "best", {"network": network, "parameters": chosen})
 
 
-def make_images(example: Path, folder: Path, side: int, images: int) -> str:
-    """Write images of the example's content, mirrored to size and shifted, so that all differ; return their axes."""
+def make_images(example: Path, folder: Path, side: int, images: int) -> None:
+    """Write images of the example's content, mirrored to size and shifted, so that all differ."""
     folder.mkdir()
     given = read(list_images(example)[0])
     for number in range(images):
         pixels = service_side.varied(given.pixels, number, side)
         write(folder / f"image_{number:03d}.tif", Image(pixels, given.axes, {}, ""))
-    return given.axes
 
 
 def kernel_of(bare: Any, source: Path) -> Measured:

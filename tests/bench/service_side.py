@@ -74,16 +74,16 @@ def bare_library(network: str) -> Any:
     return module
 
 
-def parameters(network: str, verb: str, **given: Any) -> dict[str, Any]:
-    """Complete parameters of a verb: defaults, preset ``quick`` and what is given."""
+def parameters(network: str, verb: str, preset: str = "quick", **given: Any) -> dict[str, Any]:
+    """Complete parameters of a verb: defaults, those of a preset and what is given."""
     record = service_of(network).records[network]
     known = {
         name: each.get("default")
         for name, each in record["parameters"].items()
         if verb in each["verbs"]
     }
-    quick = (record["presets"].get("quick") or {}).get("parameters") or {}
-    return {**known, **{name: value for name, value in quick.items() if name in known}, **given}
+    chosen = (record["presets"].get(preset) or {}).get("parameters") or {}
+    return {**known, **{name: value for name, value in chosen.items() if name in known}, **given}
 
 
 def open_network(network: str, chosen: Mapping[str, Any]) -> Network:
@@ -153,11 +153,10 @@ def varied(pixels: np.ndarray, number: int, side: int) -> np.ndarray:
     return np.ascontiguousarray(shifted[..., :side, :side])
 
 
-def items_of(folder: Path, axes: str) -> list[Item]:
+def items_of(folder: Path) -> list[Item]:
     """Make what a prediction of a folder is asked for."""
-    return [
-        Item(path.stem, path, None, axes, read(path).pixels.shape) for path in list_images(folder)
-    ]
+    images = [(path, read(path)) for path in list_images(folder)]
+    return [Item(path.stem, path, None, each.axes, each.pixels.shape) for path, each in images]
 
 
 def _median(values: Sequence[float]) -> float:

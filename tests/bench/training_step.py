@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A training step through the service against one of the bare library, with the same settings and data."""
+"""A training step through the service against one of the bare library, with the same settings and data.
+
+``training_step.py NETWORK [STEPS [PAIRS]]``, in the service's environment.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ WARM_UP = 5
 Stamp = tuple[float, float]
 
 
-def main(network: str) -> None:
+def main(network: str, steps: int = STEPS, pairs: int = service_side.PAIRS) -> None:
     """Measure and print."""
     bare = service_side.bare_library(network)
     data = service_side.training_folders(network)
-    chosen = service_side.parameters(network, "train", epochs=EPOCHS, steps_per_epoch=STEPS)
+    chosen = service_side.parameters(network, "train", epochs=EPOCHS, steps_per_epoch=steps)
     plugin = service_side.open_network(network, chosen)
     with tempfile.TemporaryDirectory() as folder:
         models: list[Path] = []
@@ -37,13 +40,13 @@ def main(network: str) -> None:
             ctx = service_side.context(Path(tempfile.mkdtemp(dir=folder)))
             task = service_side.train_task(network, *data, chosen, ctx)
             models.append(task.model)
-            return step_of(stamps_of(lambda: plugin.train(task, ctx)))
+            return step_of(stamps_of(lambda: plugin.train(task, ctx)), steps)
 
         def theirs() -> Measured:
             config = models[-1] / "config.json"
-            return step_of(bare.train(*data, chosen, config))
+            return step_of(bare.train(*data, chosen, config), steps)
 
-        service_side.report(service_side.interleaved(ours, theirs))
+        service_side.report(service_side.interleaved(ours, theirs, pairs))
 
 
 def stamps_of(run: Callable[[], None]) -> Sequence[Stamp]:
@@ -60,13 +63,13 @@ def stamps_of(run: Callable[[], None]) -> Sequence[Stamp]:
     return max(stamps.values(), key=len)
 
 
-def step_of(stamps: Sequence[Stamp]) -> Measured:
+def step_of(stamps: Sequence[Stamp], steps: int) -> Measured:
     """Return the mean step, those left out between which an epoch ends."""
-    ends = [number for number in range(WARM_UP, len(stamps)) if number % STEPS]
+    ends = [number for number in range(WARM_UP, len(stamps)) if number % steps]
     walls = [stamps[number][0] - stamps[number - 1][0] for number in ends]
     cpus = [stamps[number][1] - stamps[number - 1][1] for number in ends]
     return Measured(statistics.fmean(walls), statistics.fmean(cpus))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:]))
