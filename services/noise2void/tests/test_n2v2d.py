@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from plain_models import denoised
 from scores import psnr
 
 from dl4mic_sdk.errors import ModelError, SdkError
-from dl4mic_sdk.images import Image, inspect, read, write
+from dl4mic_sdk.images import Image, inspect, opened, read, write
 from dl4mic_sdk.task import ModelFolder
 
 TEST = EXAMPLE / "n2v2d" / "test"
@@ -92,14 +94,33 @@ def test_time_points_are_denoised_each_by_itself(loaded: Any, noisy: Image) -> N
 def test_an_image_on_disk_is_denoised_as_one_in_memory(
     trained: Job, loaded: Any, noisy: Image, tmp_path: Path
 ) -> None:
-    from dl4mic_sdk.images import opened
-
     write(tmp_path / "noisy.tif", noisy)
     with opened(tmp_path / "noisy.tif") as stored:
         found = load(trained, tile=[112, 112]).predict_large(stored, tmp_path)
         ours = found.main[1].whole().pixels
     whole = loaded.predict_image(noisy).main[1].pixels
     assert np.abs(whole - ours).max() <= 1e-4 * np.ptp(whole)
+
+
+def test_a_series_on_disk_is_denoised_frame_by_frame(loaded: Any, tmp_path: Path) -> None:
+    noisy = np.random.default_rng(0).normal(100, 10, (3, 40, 48)).astype(np.float32)
+    write(tmp_path / "movie.tif", Image(noisy, "TYX"))
+    read_at_once: list[int] = []
+
+    with opened(tmp_path / "movie.tif") as stored:
+
+        def watched(region: Mapping[str, slice]) -> np.ndarray:
+            pixels = stored.read(region)
+            read_at_once.append(pixels.size)
+            return pixels
+
+        found = loaded.predict_large(replace(stored, read=watched), tmp_path).main[1]
+        frames = found.whole()
+    assert max(read_at_once) == 40 * 48
+    assert found.axes == "TYX"
+    for ours, frame in zip(frames.pixels, noisy, strict=True):
+        single = loaded.predict_image(Image(frame, "YX")).main[1].pixels
+        assert np.abs(ours - single).max() <= 1e-4 * np.ptp(single)
 
 
 @pytest.fixture(scope="module")
