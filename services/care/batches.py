@@ -7,7 +7,7 @@ import math
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from intensities import Percentiles
+from intensities import Percentiles, Range
 
 from dl4mic_keras.image_learner import Batch
 from dl4mic_sdk.augment import Augmentation, FlipRotate, Warp
@@ -18,6 +18,9 @@ from dl4mic_sdk.patches import Augment, Patch, PatchSampler
 _FEWEST_VALIDATION_PATCHES = 16
 _MOST_VALIDATION_PATCHES = 256
 _CACHE_BYTES, _VALIDATION_CACHE_BYTES = 64 << 20, 8 << 20
+
+DRAWN_LOW, DRAWN_HIGH = (1.0, 3.0), (99.5, 99.9)
+"""Of csbdeep's `sample_percentiles`."""
 
 _WARPS = {
     "augment_zoom": "zoom",
@@ -117,9 +120,7 @@ def training_batches(
     parameters: Mapping[str, Any], patch: Sequence[int], items: Sequence[Item], seed: int
 ) -> Batches:
     """Make the batches to learn from, augmented where the parameters say so."""
-    percentiles = Percentiles(
-        _range(parameters["train_percentile_low"]), _range(parameters["train_percentile_high"])
-    )
+    percentiles = Percentiles(*percentile_ranges(parameters))
     sampler = PatchSampler(
         items,
         patch,
@@ -172,7 +173,21 @@ def augmentation(parameters: Mapping[str, Any]) -> Optional[Augmentation]:
     return Augmentation(variations)
 
 
-def _range(given: Sequence[float]) -> Tuple[float, float]:
+def percentile_ranges(parameters: Mapping[str, Any]) -> Tuple[Range, Range]:
+    """Return from where the percentiles are drawn that become 0 and 1 in training.
+
+    Left to us, a probabilistic model gets those of validation: no image tells which were drawn, so that it would count
+    their spread as uncertainty (of the example's pixels 85 % instead of 60 % lay within the interval of 50 %).
+    """
+    fixed = parameters["probabilistic"]
+    low, high = parameters["percentile_low"], parameters["percentile_high"]
+    return (
+        _range(parameters["train_percentile_low"] or ((low, low) if fixed else DRAWN_LOW)),
+        _range(parameters["train_percentile_high"] or ((high, high) if fixed else DRAWN_HIGH)),
+    )
+
+
+def _range(given: Sequence[float]) -> Range:
     return float(given[0]), float(given[-1])
 
 

@@ -9,7 +9,7 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import architecture
 from architecture import Channels
-from batches import Batches, training_batches, validation_batches
+from batches import Batches, percentile_ranges, training_batches, validation_batches
 from bioimage import export_package, import_package
 from calibration import UNCERTAINTY, check_calibration
 from formats import export_bundle, export_plain, import_plain, open_model
@@ -57,10 +57,11 @@ class Care(Network):
         config = self._configuration(task, schedule, ctx)
         write_configuration(config, task.model)
         patch = self._patch(task, config)
-        training = training_batches(task.parameters, patch, task.train, task.seed)
+        parameters = {**task.parameters, "probabilistic": config.probabilistic}
+        training = training_batches(parameters, patch, task.train, task.seed)
         learner = self._learner(self._new_model(config, task), task, training, patch)
         note_examples(ctx.attempt_folder, training.examples(MOST_EXAMPLES))
-        note_choices(ctx.attempt_folder, _choices(task.parameters, config, patch))
+        note_choices(ctx.attempt_folder, _choices(parameters, config, patch))
         train(learner, schedule, task.model, ctx)
 
     def load(self, model: ModelFolder) -> None:
@@ -162,10 +163,13 @@ class Care3DNetwork(Care):
 
 def _choices(parameters: Mapping[str, Any], config: Any, patch: Sequence[int]) -> Mapping[str, Any]:
     """What was chosen for the parameters that were left to the network."""
+    low, high = percentile_ranges(parameters)
     chosen = {
         "patch_size": list(patch),
         "steps_per_epoch": config.train_steps_per_epoch,
         "learning_rate": float(config.train_learning_rate),
+        "train_percentile_low": list(low),
+        "train_percentile_high": list(high),
     }
     return left_open(parameters, chosen)
 

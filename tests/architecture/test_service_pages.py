@@ -13,7 +13,7 @@ from dl4mic.manifest import read_service
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent for path in ROOT.glob("services/*/service.yaml"))
-SDK = ROOT / "services" / "_sdk" / "dl4mic_sdk"
+SDK = ROOT / "services" / "_sdk"
 
 pytestmark = pytest.mark.parametrize("folder", SERVICES, ids=lambda folder: folder.name)
 
@@ -43,6 +43,6 @@ def test_every_parameter_is_read_somewhere(folder: Path) -> None:
 
 
 def _names_read_by_the_sdk() -> set[str]:
-    code = "".join(path.read_text(encoding="utf-8") for path in SDK.glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in SDK.glob("dl4mic_*/*.py"))
     looked_up = r'(?:parameters|given)(?:\.get\(|\[)"([a-z_]+)"'
     return {*re.findall(looked_up, code), *re.findall(r'^PARAMETER = "([a-z_]+)"', code, re.M)}

@@ -25,10 +25,15 @@ def test_intervals_are_those_of_the_laplace_distribution(claimed: float, inside:
 
 
 def test_quality_control_checks_a_probabilistic_model(unsure_scored: Job) -> None:
+    """Scales in other units than the image's would put none or all of the pixels within the intervals.
+
+    Of the interval of 50 %, 60 % of the pixels were within after this short training. Where percentiles were drawn anew
+    for each patch it was 70 to 94 % by seed, and 77 % after eight times as long.
+    """
     rows = shares_of(unsure_scored)
     assert list(rows) == list(SHARES)
     within = list(rows.values())
-    assert within == sorted(within)
+    assert within == sorted(within) and 0.25 < within[0] < 0.75 < within[-1] < 1.0
     warned = [each for each in unsure_scored.events("warning") if each["code"] == "UNCERTAINTY_OFF"]
     off = max(abs(within - share) for share, within in rows.items())
     assert bool(warned) == (off > 0.1)

@@ -10,7 +10,7 @@ import architecture
 import numpy as np
 import pytest
 from architecture import Channels
-from batches import Bright, augmentation, training_batches, validation_batches
+from batches import Bright, augmentation, percentile_ranges, training_batches, validation_batches
 from csbdeep.data import PercentileNormalizer
 from csbdeep.internals.nets import receptive_field_unet
 from framework import Config
@@ -66,6 +66,20 @@ def test_percentiles_of_training_are_drawn_from_their_ranges(pair: Item) -> None
     assert least <= high.min() < high.max() <= most
     between = Percentiles((1, 3), (99.5, 99.9)).levels(pair)[0].low
     np.testing.assert_allclose(between, np.percentile(pixels, [1, 1.5, 2, 2.5, 3]))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ((1, 3), (99.5, 99.9))),
+        ({"probabilistic": True, "percentile_low": 4.0}, ((4, 4), (99.8, 99.8))),
+        ({"probabilistic": True, "train_percentile_low": [0.0, 1.0]}, ((0, 1), (99.8, 99.8))),
+    ],
+)
+def test_a_probabilistic_model_is_shown_the_percentiles_of_validation(
+    given: dict[str, Any], expected: Any
+) -> None:
+    assert percentile_ranges({**SMALL, **given}) == expected
 
 
 def test_each_channel_has_its_own_percentiles(tmp_path: Path) -> None:
