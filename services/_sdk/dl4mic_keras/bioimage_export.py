@@ -52,7 +52,7 @@ class Extent:
 
     @classmethod
     def around(cls, axes: str, step: Sequence[int], context: Sequence[int]) -> Extent:
-        """Make room for the context of one step; the halo in eights, as in the packages of the stardist library."""
+        """Make room for the context of one step; the halo in eights, as in packages that others have published."""
         halo = [-(-int(each) // 8) * 8 for each in context]
         smallest = [-(-(s + 2 * h) // s) * s for s, h in zip(step, halo)]
         return cls(axes, smallest, list(step), halo)

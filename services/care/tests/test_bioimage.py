@@ -65,7 +65,7 @@ def test_a_package_says_how_images_are_normalised(tmp_path: Path) -> None:
 
 def test_a_package_of_another_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
-    record = {"name": "nuclei", "config": {"stardist": {"config": {"n_dim": 2}}}}
+    record = {"name": "nuclei", "config": {"another": {"config": {"n_dim": 2}}}}
     (tmp_path / "package" / "rdf.yaml").write_text(yaml.safe_dump(record))
     with pytest.raises(ModelError, match="'nuclei' holds no model of CARE"):
         make_import(tmp_path / "in", "care2d", tmp_path / "package").run()
