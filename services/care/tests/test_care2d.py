@@ -100,8 +100,9 @@ def test_a_stack_is_restored_plane_by_plane(trained: Job, tmp_path: Path) -> Non
 
 def test_a_wrong_number_of_channels_is_refused_in_words(trained: Job) -> None:
     restorer = Restorer(opened(trained.model), {}, PERCENTILES)
-    with pytest.raises(SdkError, match="has 2 channels, but the model takes 1: choose one with"):
+    with pytest.raises(SdkError, match="has 2 channels, but the model takes 1") as refusal:
         restorer.restore(Image(np.zeros((2, 32, 32), np.uint8), "CYX"))
+    assert refusal.value.hint == "Choose one with channel=0 to channel=1."
 
 
 def write_channels(folder: Path, sources: int, targets: int) -> tuple[Path, Path]:
