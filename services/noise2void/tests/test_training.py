@@ -4,20 +4,17 @@
 from __future__ import annotations
 
 import json
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
+from interrupted_training import assert_repeated, assert_same_training, stopped_and_resumed
 from jobs import Job, make, make_training, quick, reference
 from plain_models import denoised
 
 from dl4mic_sdk.errors import SdkError
 from dl4mic_sdk.images import Image, read, write
-from dl4mic_sdk.job_folder import EXIT_DONE, EXIT_STOPPED
 from dl4mic_sdk.report_notes import read_choices, read_examples
 from dl4mic_sdk.training import read_history
 
@@ -37,53 +34,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return make_training(tmp_path_factory.mktemp("whole"), "n2v2d", given=SMALL).run()
 
 
-def weights_of(path: Path) -> list[np.ndarray]:
-    found: list[np.ndarray] = []
-    with h5py.File(path) as file:
-        file.visititems(lambda _, each: found.append(each[()]) if hasattr(each, "shape") else None)
-    return found
-
-
-def assert_same_training(one: Job, other: Job) -> None:
-    for name in ("weights_best.h5", "weights_last.h5", "weights_epoch_00003.h5"):
-        for ours, theirs in zip(weights_of(one.model / name), weights_of(other.model / name)):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
-    losses = [[row["loss"] for row in read_history(job.model)] for job in (one, other)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    assert len(losses[0]) == SMALL["epochs"]
-
-
 def test_a_seed_repeats_and_another_does_not(undisturbed: Job, tmp_path: Path) -> None:
     again = make_training(tmp_path / "again", "n2v2d", given=SMALL).run()
-    for ours, theirs in zip(
-        weights_of(again.model / "weights_last.h5"),
-        weights_of(undisturbed.model / "weights_last.h5"),
-    ):
-        np.testing.assert_array_equal(ours, theirs)
     other = make_training(tmp_path / "other", "n2v2d", given={**SMALL, "seed": 1}).run()
-    losses = [read_history(job.model)[-1]["loss"] for job in (undisturbed, other)]
-    assert losses[0] != losses[1]
+    assert_repeated(again, undisturbed, other)
 
 
 def test_terminated_and_resumed_ends_as_if_undisturbed(undisturbed: Job, tmp_path: Path) -> None:
-    job = make_training(tmp_path, "n2v2d", given=SMALL)
-    process = job.start()
-    wait_for_checkpoint(job, process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == EXIT_STOPPED, (job.folder / "stderr.log").read_text()[-2000:]
-    resumed = job.again()
-    status = resumed.start().wait(120)
-    assert status == EXIT_DONE, (resumed.folder / "stderr.log").read_text()[-2000:]
-    assert resumed.events("metric")[0]["step"] > 0
+    resumed = stopped_and_resumed(make_training(tmp_path, "n2v2d", given=SMALL))
     assert_same_training(resumed, undisturbed)
-
-
-def wait_for_checkpoint(job: Job, process: Any) -> None:
-    deadline = time.monotonic() + 120
-    while not job.events("checkpoint"):
-        assert process.poll() is None, (job.folder / "stderr.log").read_text()[-2000:]
-        assert time.monotonic() < deadline, "no checkpoint came"
-        time.sleep(0.05)
 
 
 def test_starting_from_a_model_goes_on_where_that_one_ended(trained: Job, tmp_path: Path) -> None:
