@@ -276,12 +276,17 @@ def _part(jobs: Iterable[Job], snapshot: Snapshot) -> tuple[list[Wait], list[Job
     for job in jobs:
         unfinished = [other for other in job.depends_on if other in open_ids]
         if unfinished:
-            dormant.append(Wait(job.id, f"waits for the result of job {', '.join(unfinished)}"))
+            dormant.append(Wait(job.id, waits_for(unfinished)))
         elif _pauses(job, snapshot.now):
             dormant.append(Wait(job.id))
         else:
             ready.append(job)
     return dormant, _in_turn(ready, snapshot)
+
+
+def waits_for(unfinished: Iterable[str]) -> str:
+    """Say that a job needs what others have not made yet."""
+    return f"waits for the result of job {', '.join(unfinished)}"
 
 
 def _pauses(job: Job, now: float) -> bool:

@@ -27,6 +27,7 @@ from dl4mic.v1.network_pb2 import Network
 from dl4mic_orchestrator import records
 from dl4mic_orchestrator.api.errors import translated
 from dl4mic_orchestrator.catalog import Catalog
+from dl4mic_orchestrator.plan import waits_for
 from dl4mic_orchestrator.store import Store
 
 Explain = Callable[[str], tuple[str, int]]
@@ -106,10 +107,11 @@ class CatalogApi(CatalogServiceServicer):
             return ExplainJobResponse()
         reason, jobs_ahead = self._explain(job.id)
         states = self._store.jobs.states(job.depends_on)
+        unfinished = [other for other, state in states.items() if not state.ended]
+        # Asked before the first pass over a new job, the answer is what this pass will say.
+        first = waits_for(unfinished) if unfinished else "was accepted just now"
         return ExplainJobResponse(
-            reason=waiting or reason,
-            jobs_ahead=jobs_ahead,
-            waits_for=[other for other, state in states.items() if not state.ended],
+            reason=waiting or reason or first, jobs_ahead=jobs_ahead, waits_for=unfinished
         )
 
 

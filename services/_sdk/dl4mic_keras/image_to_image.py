@@ -81,7 +81,10 @@ class ImageToImage:
         has, takes = dict(zip(axes, shape)).get("C", 1), self.config.n_channel_in
         if has != takes:
             said = "has {} channel{}, but the model takes {}"
-            choice = "Choose one with channel=0 to channel={}.".format(has - 1)
+            one = "Choose one with channel=0 to channel={}.".format(has - 1)
+            more = "Give images of {} channels, or choose a model of as many as these have.".format(
+                takes
+            )
             raise SdkError(
-                said.format(has, "" if has == 1 else "s", takes), choice if takes == 1 else ""
+                said.format(has, "" if has == 1 else "s", takes), one if takes == 1 else more
             )

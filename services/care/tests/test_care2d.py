@@ -130,6 +130,9 @@ def test_several_channels_become_as_many_or_fewer(
     pixels = tifffile.imread(source / "a.tif")
     (theirs,) = restored_of(job.model, pixels, "CYX")
     assert difference(found, theirs.reshape(shape)) < 1e-5
+    with pytest.raises(SdkError, match="has 1 channel, but the model takes 2") as refusal:
+        Restorer(opened(job.model), {}, PERCENTILES).restore(Image(pixels[0], "YX"))
+    assert refusal.value.hint.startswith("Give images of 2 channels")
 
 
 def test_more_channels_than_the_images_have_are_refused(tmp_path: Path) -> None:
