@@ -30,14 +30,14 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE = "blur"
 PROCESSES = 4
 TURNS = 6
-SECONDS = 20.0
+SECONDS = 30.0
 SETTLING_SECONDS = 2.0
 
 
 def main(network: str, watchers: int) -> None:
     """Train once, and let watchers come and go meanwhile."""
     os.environ.setdefault("DL4MIC_WORKSPACE", str(ROOT / "build" / "bench-workspace"))
-    parameters: dict[str, object] = {"epochs": 100_000, "steps_per_epoch": 20}
+    parameters: dict[str, object] = {"epochs": 100_000}
     if network == FAKE:
         os.environ["DL4MIC_SERVICES"] = str(ROOT / "tests" / "fakes")
         parameters = {"epochs": 10_000, "steps_per_epoch": 10_000}
