@@ -108,8 +108,8 @@ class CatalogApi(CatalogServiceServicer):
         reason, jobs_ahead = self._explain(job.id)
         states = self._store.jobs.states(job.depends_on)
         unfinished = [other for other, state in states.items() if not state.ended]
-        # Asked before the first pass over a new job, the answer is what this pass will say.
-        first = waits_for(unfinished) if unfinished else "was accepted just now"
+        # Before the first pass over a job that is new, or tried again, there is no reason on record.
+        first = waits_for(unfinished) if unfinished else "its place in the queue is not known yet"
         return ExplainJobResponse(
             reason=waiting or reason or first, jobs_ahead=jobs_ahead, waits_for=unfinished
         )

@@ -80,11 +80,10 @@ class ImageToImage:
     def _refuse_channels(self, axes: str, shape: Sequence[int]) -> None:
         has, takes = dict(zip(axes, shape)).get("C", 1), self.config.n_channel_in
         if has != takes:
+            if takes == 1:
+                hint = "Choose one with channel=0 to channel={}.".format(has - 1)
+            else:
+                wanted = "Give images of {} channels, or choose a model of as many as these have."
+                hint = wanted.format(takes)
             said = "has {} channel{}, but the model takes {}"
-            one = "Choose one with channel=0 to channel={}.".format(has - 1)
-            more = "Give images of {} channels, or choose a model of as many as these have.".format(
-                takes
-            )
-            raise SdkError(
-                said.format(has, "" if has == 1 else "s", takes), one if takes == 1 else more
-            )
+            raise SdkError(said.format(has, "" if has == 1 else "s", takes), hint)

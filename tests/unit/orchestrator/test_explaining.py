@@ -30,7 +30,9 @@ def test_a_job_without_a_pass_yet_has_a_reason(tmp_path: Path) -> None:
         job = Job(id=job_id, network="blur", project="default")
         job.train.model = "m"
         store.jobs.create(job, depends_on)
-    assert explained(store, "first") == ExplainJobResponse(reason="was accepted just now")
+    assert explained(store, "first") == ExplainJobResponse(
+        reason="its place in the queue is not known yet"
+    )
     assert explained(store, "second") == ExplainJobResponse(
         reason="waits for the result of job first", waits_for=["first"]
     )
