@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -49,7 +52,9 @@ def make(lock: Path, version: str) -> Path:
     folder = FOLDER / f"{version}-{digest}"
     python = folder / "bin" / "python"
     marker = folder / "complete"
-    if not marker.exists():
+    with _alone(folder):
+        if marker.exists():
+            return python
         _uv("venv", "--clear", "--python", found, str(folder))
         own = without_packages_of(OWN_LOCK.read_text(), lock.read_text(), version)
         (folder / "own.txt").write_text(own)
@@ -64,6 +69,15 @@ def make(lock: Path, version: str) -> Path:
         )
         marker.touch()
     return python
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a lock beside a folder: several parts of the tests want the same environment at once."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(folder.name + ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def without_packages_of(lock: str, other: str, version: str) -> str:

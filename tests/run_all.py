@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs every test, each in the environment that it needs, and sums up: ``make test``.
 
-The last lines say what was skipped and why, how long each part took, and how many tests passed, failed or were
-skipped.
+The last lines say what was skipped and why, how long each part took, what failed, and how many tests passed, failed
+or were skipped.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from dl4mic.manifest import read_service
@@ -32,7 +33,10 @@ SPREAD = ("--numprocesses", str(min(4, os.cpu_count() or 1)), "--dist", "loadfil
 """Tests that wait for servers are run side by side, those of one file in one process."""
 
 AT_ONCE = 2
-"""Of the runs under several Pythons: most of their time goes into one core."""
+"""Parts side by side: most of them take one core, and wait for servers half of their time."""
+
+QUICK = ("architecture", "unit", "contract")
+RUNNING = "{}.{}".format(*sys.version_info)
 
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
 
@@ -45,61 +49,32 @@ class Part:
     seconds: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 def pytest(name: str, python: Path, *arguments: str, **variables: str) -> Part:
-    """Run pytest with an interpreter, show what it says, and count."""
-    print(f"\n=== {name}", flush=True)
-    return _run(Part(name), *_pytest(python, *arguments, **variables))
-
-
-def pytest_quietly(name: str, python: Path, *arguments: str) -> Part:
-    """Run pytest beside others; what it says is shown when it has ended."""
-    said: list[str] = []
-    part = _run(Part(name), *_pytest(python, *arguments), said.append)
-    print("\n".join([f"\n=== {name}", *said]), flush=True)
-    return part
-
-
-def _pytest(python: Path, *arguments: str, **variables: str) -> tuple[list[str], dict[str, str]]:
+    """Run pytest with an interpreter, and count; what it says is shown when it has ended: others run beside it."""
     environment = {**os.environ, **variables}
     if str(python) != sys.executable:
         environment["PYTHONPATH"] = environments.source_path()
-    return [str(python), "-m", "pytest", *arguments], environment
-
-
-def command(name: str, *arguments: str) -> Part:
-    """Run a command that is a test as a whole."""
-    print(f"\n=== {name}", flush=True)
-    part = _run(Part(name), list(arguments), dict(os.environ))
-    if not part.counts:
-        part.counts["passed"] = 1
-    return part
-
-
-def _run(
-    part: Part,
-    arguments: list[str],
-    environment: dict[str, str],
-    show: Callable[[str], object] = lambda line: print(line, flush=True),
-) -> Part:
+    print(f"... {name}", flush=True)
     started = time.monotonic()
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    command = [str(python), "-m", "pytest", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    assert process.stdout is not None
-    last = ""
-    for raw in process.stdout:
-        line = raw.decode("utf-8", "replace").rstrip("\n")
-        show(line)
-        if line.startswith("SKIPPED"):
-            part.skipped.append(line)
-        if COUNT.search(line) and " in " in line:
-            last = line
-    status = process.wait()
-    part.seconds = time.monotonic() - started
-    part.counts = {kind: int(number) for number, kind in COUNT.findall(last)}
-    if status not in (0, 5) and not part.counts.get("failed"):
+    said = done.stdout.decode("utf-8", "replace")
+    print(f"\n=== {name}\n{said}", flush=True)
+    return _counted(Part(name, time.monotonic() - started), said.splitlines(), done.returncode)
+
+
+def _counted(part: Part, said: list[str], status: int) -> Part:
+    """Read what pytest has summed up."""
+    part.skipped = [line for line in said if line.startswith("SKIPPED")]
+    part.failed = [line for line in said if line.startswith(("FAILED", "ERROR "))]
+    sums = [line for line in said if COUNT.search(line) and " in " in line]
+    part.counts = {kind: int(number) for number, kind in COUNT.findall(sums[-1] if sums else "")}
+    if status not in (0, 5) and not {"failed", "error"} & set(part.counts):
         part.counts["failed"] = 1
     return part
 
@@ -108,35 +83,34 @@ def missing(name: str, reason: Exception) -> Part:
     """A part that this machine cannot run: a failure in CI, else a skip with its reason."""
     kind = "failed" if os.environ.get("CI") else "skipped"
     print(f"\n=== {name}: {kind}: {reason}", flush=True)
-    return Part(name, counts={kind: 1}, skipped=[f"SKIPPED {name}: {reason}"])
+    part = Part(name, counts={kind: 1})
+    getattr(part, kind).append(f"{kind.upper()} {name}: {reason}")
+    return part
 
 
 def parts() -> list[Part]:
-    """Run everything, the quick parts first."""
-    here = Path(sys.executable)
-    done = [
-        pytest(
-            "architecture, unit, contract",
-            here,
-            *SPREAD,
-            "tests/architecture",
-            "tests/unit",
-            "tests/contract",
-        )
-    ]
-    done.append(pytest("integration", here, "tests/integration"))
-    running = "{}.{}".format(*sys.version_info)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        done += pool.map(_sdk_under, [each for each in SDK_PYTHONS if each != running])
-    done.append(_service_under(SDK_PYTHONS[0]))
+    """Run everything: what has many files first, then the rest side by side."""
+    done = [_here("architecture, unit, contract", *SPREAD, *map("tests/{}".format, QUICK))]
     variables, absent = _peers()
-    done += absent
-    for manifest in sorted(
-        [*ROOT.glob("tests/fakes/*/service.yaml"), *ROOT.glob("services/*/service.yaml")]
-    ):
-        done.append(_service(manifest.parent, variables))
-    done.append(pytest("documentation", here, "tests/docs"))
-    return done
+    rest = [
+        partial(_here, "integration", "tests/integration"),
+        partial(_here, "documentation", "tests/docs"),
+        *(partial(_service, folder, variables) for folder in _service_folders()),
+        *(partial(_sdk_under, each) for each in SDK_PYTHONS if each != RUNNING),
+        partial(_service_under, SDK_PYTHONS[0]),
+    ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [*done, *absent, *pool.map(lambda part: part(), rest)]
+
+
+def _here(name: str, *arguments: str) -> Part:
+    return pytest(name, Path(sys.executable), *arguments)
+
+
+def _service_folders() -> list[Path]:
+    """List the services, those of the fakes last: they are quick."""
+    manifests = [*ROOT.glob("services/*/service.yaml"), *ROOT.glob("tests/fakes/*/service.yaml")]
+    return [each.parent for each in manifests]
 
 
 def _sdk_under(version: str) -> Part:
@@ -145,7 +119,7 @@ def _sdk_under(version: str) -> Part:
         python = environments.make(SDK_LOCK, version)
     except environments.MissingPython as reason:
         return missing(name, reason)
-    return pytest_quietly(name, python, "tests/unit/sdk", "tests/unit/proto")
+    return pytest(name, python, "tests/unit/sdk", "tests/unit/proto")
 
 
 def _service_under(version: str) -> Part:
@@ -156,8 +130,7 @@ def _service_under(version: str) -> Part:
     except environments.MissingPython as reason:
         return missing(name, reason)
     variables = {SERVICE_PYTHON: str(python), "PYTHONPATH": environments.source_path()}
-    arguments = (*SPREAD, "tests/contract", "-k", "service")
-    return pytest(name, Path(sys.executable), *arguments, **variables)
+    return pytest(name, Path(sys.executable), "tests/contract", "-k", "service", **variables)
 
 
 def _service(folder: Path, variables: Mapping[str, str]) -> Part:
@@ -208,6 +181,8 @@ def main() -> int:
         for kind in ("passed", "failed", "error", "skipped")
     }
     print(f"{time.monotonic() - started:7.0f} s  in all\n")
+    for line in [line for part in done for line in part.failed]:
+        print(line)
     failed = total["failed"] + total["error"]
     print(f"{total['passed']} passed, {failed} failed, {total['skipped']} skipped")
     return 1 if failed else 0

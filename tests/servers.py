@@ -31,12 +31,13 @@ ENVIRONMENTS = ROOT / "build" / "test-environments"
 
 @dataclass
 class Server:
-    """A running server of the contract, and stubs to call it."""
+    """A running server of the contract, and stubs to call it; its folder is one of its own."""
 
     kind: str
     process: subprocess.Popen[bytes]
     channel: grpc.Channel
     data: Path
+    folder: Path
 
     @property
     def networks(self) -> NetworkServiceStub:
@@ -65,6 +66,10 @@ class Server:
         job = self.jobs.GetJob(GetJobRequest(job_id=job_id))
         assert has_ended(job)
         return job
+
+    def processes_of(self, job_id: str, *words: str) -> list[int]:
+        """Ids of the processes of a job, those whose command line holds the words."""
+        return processes_with(str(self.folder), f"/jobs/{job_id}/", *words)
 
     def events(self, job_id: str, after: int = 0) -> list:
         request = WatchJobRequest(job_id=job_id, after_sequence=after)
@@ -125,14 +130,14 @@ def write_bad_spots(folder: Path) -> None:
         tifffile.imwrite(folder / "masks" / f"spots{number}.tif", labels)
 
 
-def processes_with(words: str) -> list[int]:
-    """Ids of the processes whose command line holds the words."""
+def processes_with(*words: str) -> list[int]:
+    """Ids of the processes whose command line holds all the words."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
         except OSError:
             continue
-        if words in command and int(path.parent.name) != os.getpid():
+        if all(each in command for each in words) and int(path.parent.name) != os.getpid():
             found.append(int(path.parent.name))
     return found

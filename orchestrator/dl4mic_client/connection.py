@@ -150,7 +150,8 @@ def _safe_retries() -> str:
         "initialBackoff": "0.1s",
         "maxBackoff": "1s",
         "backoffMultiplier": 3,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        # The second is what a call meets that reaches a server in the moment of its end.
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     return json.dumps({"methodConfig": [{"name": safe, "retryPolicy": policy}]})
 

@@ -148,7 +148,7 @@ def from_rpc(error: grpc.RpcError, server: str) -> ClientError:
         The server's address, as people write it.
     """
     code, text = error.code().name, error.details() or ""
-    if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+    if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"):
         return _unreachable(code, text, server)
     if code == "UNIMPLEMENTED":
         return _unsupported(text)
@@ -157,7 +157,7 @@ def from_rpc(error: grpc.RpcError, server: str) -> ClientError:
     return _refused(NotFound if code == "NOT_FOUND" else Refused, text, _details(error))
 
 
-_FAULTS_OF_THE_SERVER = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS", "ABORTED", "CANCELLED"})
+_FAULTS_OF_THE_SERVER = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS", "ABORTED"})
 # What gRPC's own transport says; anything else under UNAVAILABLE was said by the server.
 _TRANSPORT_WORDS = ("connect", "socket", "dns", "transport", "goaway", "resolver", "ping")
 
@@ -166,6 +166,8 @@ def _unreachable(code: str, text: str, server: str) -> Unreachable:
     hint = "Check that it runs and that the address is right (--server or DL4MIC_SERVER)."
     if code == "DEADLINE_EXCEEDED":
         return Unreachable(f"The server at {server} did not answer in time.", hint)
+    if code == "CANCELLED":
+        return Unreachable(f"The server at {server} was ending when the call came.", hint)
     if text and not any(word in text.lower() for word in _TRANSPORT_WORDS):
         return Unreachable(f"The server at {server} cannot do this now: {text}", "Try again later.")
     return Unreachable(f"No server answers at {server}.", hint)

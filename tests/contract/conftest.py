@@ -42,7 +42,7 @@ def server(
         assert json.loads(announced)["address"] == address
         channel = grpc.insecure_channel(f"unix:{folder}/s.sock")
         grpc.channel_ready_future(channel).result(timeout=30)
-        yield Server(request.param, process, channel, spots)
+        yield Server(request.param, process, channel, spots, folder)
         channel.close()
     finally:
         process.send_signal(signal.SIGTERM)
@@ -60,7 +60,7 @@ def afar(server: Server, tmp_path_factory: pytest.TempPathFactory, spots: Path) 
         assert process.stdout is not None
         address = json.loads(process.stdout.readline())["address"]
         with grpc.insecure_channel(address) as channel:
-            yield Server(server.kind, process, channel, spots)
+            yield Server(server.kind, process, channel, spots, folder)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
-from servers import Server, processes_with
+from servers import Server
 
 from dl4mic.server import CHUNK_BYTES
 from dl4mic.v1.data_pb2 import Dataset, ModelReference
@@ -255,7 +255,7 @@ def test_a_running_job_is_cancelled_and_leaves_no_process(server: Server) -> Non
     assert job.cancel_requested or job.state == Job.CANCELLED
     job = server.wait("long")
     assert (job.state, job.error.code) == (Job.CANCELLED, JobError.CANCELLED)
-    assert processes_with("/jobs/long/") == []
+    assert server.processes_of("long") == []
 
 
 def test_a_cancelled_job_is_retried_from_its_checkpoint(server: Server) -> None:
@@ -293,18 +293,12 @@ def test_a_killed_worker_is_resumed_and_succeeds(server: Server) -> None:
     for event in server.jobs.WatchJob(WatchJobRequest(job_id="killed"), timeout=120):
         if event.HasField("checkpoint") or time.monotonic() > deadline:
             break
-    for process in processes_with("dl4mic_sdk.worker"):
-        if any("/killed/" in part for part in _command(process)):
-            os.kill(process, signal.SIGKILL)
+    for process in server.processes_of("killed", "dl4mic_sdk.worker"):
+        os.kill(process, signal.SIGKILL)
     job = server.wait("killed")
     assert (job.state, job.attempt) == (Job.SUCCEEDED, 2), job.error
     events = server.events("killed")
     assert sum(each.state.state == Job.SUCCEEDED for each in events) == 1
-
-
-def _command(process: int) -> list[str]:
-    with open(f"/proc/{process}/cmdline") as file:
-        return file.read().split("\0")
 
 
 def test_lists_are_filtered_and_paged(server: Server, trained: Job) -> None:

@@ -42,7 +42,7 @@ def running(
         pytest.fail((folder.parent / "server.log").read_text())
     try:
         with grpc.insecure_channel(f"unix:{socket}") as channel:
-            yield Server(kind, process, channel, data)
+            yield Server(kind, process, channel, data, folder)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

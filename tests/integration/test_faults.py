@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from servers import COMMANDS, Server, processes_with
+from servers import COMMANDS, Server
 
 from dl4mic.v1.data_pb2 import ModelReference
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent, ReadLogRequest, WatchJobRequest
@@ -35,7 +35,7 @@ def server(
     if not process.stdout.readline():
         pytest.fail((folder / "server.log").read_text())
     with grpc.insecure_channel(f"unix:{folder}/s.sock") as channel:
-        yield Server(request.param, process, channel, spots)
+        yield Server(request.param, process, channel, spots, folder)
     process.send_signal(signal.SIGTERM)
     process.wait(60)
 
@@ -71,7 +71,7 @@ def test_a_fault_has_its_name_a_hint_and_a_record(
     events = server.events(fault)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert any(event.HasField("checkpoint") for event in events)
-    assert processes_with(f"/jobs/{fault}/") == []
+    assert server.processes_of(fault) == []
 
 
 def test_the_hint_names_what_to_lower(server: Server) -> None:
@@ -79,12 +79,8 @@ def test_the_hint_names_what_to_lower(server: Server) -> None:
     assert "patch_size" in server.wait("lower").error.hint
 
 
-def worker_of(job_id: str) -> int:
-    (worker,) = (
-        each
-        for each in processes_with("dl4mic_sdk.worker")
-        if each in processes_with(f"/{job_id}/1")
-    )
+def worker_of(server: Server, job_id: str) -> int:
+    (worker,) = server.processes_of(job_id, "dl4mic_sdk.worker")
     return worker
 
 
@@ -113,7 +109,7 @@ def test_a_signal_from_outside_is_named_and_the_job_goes_on(
     job_id = number.name.lower()
     server.train(job_id, epochs=8, step_seconds=0.05)
     until(server, job_id, "checkpoint")
-    os.kill(worker_of(job_id), number)
+    os.kill(worker_of(server, job_id), number)
     job = server.wait(job_id)
     assert (job.state, job.attempt) == (Job.SUCCEEDED, 2), job.error
     events = server.events(job_id)
@@ -138,7 +134,7 @@ def test_a_silent_instance_is_replaced(server: Server) -> None:
         pytest.skip("nobody looks after a service by itself")
     server.train("still", epochs=8, step_seconds=0.05)
     until(server, "still", "checkpoint")
-    worker = worker_of("still")
+    worker = worker_of(server, "still")
     host = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
     for process in (host, worker):
         os.kill(process, signal.SIGSTOP)

@@ -111,6 +111,8 @@ class ScriptedServer:
         For jobs, as they came.
     script
         Events of every job that is submitted; their numbers and times are filled in.
+    going_down
+        So many calls of GetJob meet the server's end, as a server that stops answers them.
     cuts
         A watcher's connection is cut after so many events, once for each entry.
     files
@@ -134,6 +136,7 @@ class ScriptedServer:
     def __init__(self, socket: Path, *, alone: bool = False) -> None:
         self.requests: list[check.Request] = []
         self.script = [state("PENDING"), state("RUNNING"), progress(10), state("SUCCEEDED")]
+        self.going_down = 0
         self.cuts: list[int] = []
         self.watched_from: list[int] = []
         self.files: dict[str, bytes] = {}
@@ -253,6 +256,9 @@ class _Jobs(job_pb2_grpc.JobServiceServicer):
         self._scripted = scripted
 
     def GetJob(self, request, context):
+        if self._scripted.going_down:
+            self._scripted.going_down -= 1
+            raise server.RpcError(grpc.StatusCode.CANCELLED, "CANCELLED", "GOING_DOWN")
         return self._scripted.job(request.job_id)
 
     def ListJobs(self, request, context):

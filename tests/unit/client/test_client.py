@@ -171,6 +171,17 @@ def test_a_watch_of_a_server_that_stays_away_gives_up(
         list(job.watch(patience_seconds=0.3))
 
 
+def test_a_call_that_meets_the_server_s_end_is_made_again(
+    client: dl4mic_client.Client, server: ScriptedServer, images: Path
+) -> None:
+    job = client.train("mock", source=images, target=images, model="n")
+    server.going_down = 2
+    assert job.refresh().id == job.id
+    server.going_down = 100
+    with pytest.raises(dl4mic_client.Unreachable, match="was ending"):
+        job.refresh()
+
+
 def test_leaving_a_watch_cancels_nothing(
     client: dl4mic_client.Client, server: ScriptedServer, images: Path
 ) -> None:
