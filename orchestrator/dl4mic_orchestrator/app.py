@@ -6,15 +6,14 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import signal
 import sys
 import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 from dl4mic.check import NAME
+from dl4mic.ending import Ending
 from dl4mic.locations import Locations
 from dl4mic.manifest import ManifestError, Service, read_service
 from dl4mic.server import Listening, listen, socket_path
@@ -127,14 +126,14 @@ class App:
         _announce(self._listening.address)
         return self._listening.address
 
-    def wait(self, stop: threading.Event) -> None:
+    def wait(self, ending: Ending) -> None:
         """Wait until it is to stop, or has been idle for as long as it was told."""
         limit = self._settings.exit_when_idle_seconds
         if limit is None:
-            stop.wait()
+            ending.wait()
             return
         since = time.monotonic()
-        while not stop.wait(min(1.0, limit / 4)):
+        while not ending.wait(min(1.0, limit / 4)):
             since = max(since, self.callers.last_call)
             if self.callers.present or not self.reconciler.idle:
                 since = time.monotonic()
@@ -244,17 +243,12 @@ class App:
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM, SIGINT, or the end of all work."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    ending = Ending()
+    ending.come_by_signals()
     app = App(settings)
     try:
         app.start()
-        app.wait(stop)
+        app.wait(ending)
     finally:
         app.close()
 

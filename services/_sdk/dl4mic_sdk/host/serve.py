@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Optional
 
 from dl4mic.data_service import DataServicer
+from dl4mic.ending import Ending
 from dl4mic.manifest import read_service
 from dl4mic.server import listen
 from dl4mic.v1.data_pb2_grpc import add_DataServiceServicer_to_server
@@ -74,14 +73,14 @@ def serve(settings: Settings) -> None:
     OSError
         The address cannot be listened on.
     """
-    done = threading.Event()
+    ending = Ending()
     service = read_service(settings.service)
     jobs = Jobs(
         service,
         settings.jobs,
         settings.roots,
         settings.attempt,
-        done.set,
+        ending.come,
         settings.silence_seconds,
     )
     warm = WarmWorkers(jobs, settings.idle_seconds, settings.silence_seconds)
@@ -93,11 +92,10 @@ def serve(settings: Settings) -> None:
             add_DataServiceServicer_to_server: DataServicer(jobs.locations),
         },
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
+    ending.come_by_signals()
     log.info("serving %s on %s", ", ".join(service.networks), listening.address)
     _announce(listening.address)
-    _wait(done, settings, jobs, warm)
+    _wait(ending, settings, jobs, warm)
     listening.health.enter_graceful_shutdown()
     jobs.close()
     warm.close()
@@ -110,12 +108,12 @@ def _announce(address: str) -> None:
     sys.stdout.flush()
 
 
-def _wait(done: threading.Event, settings: Settings, jobs: Jobs, warm: WarmWorkers) -> None:
+def _wait(ending: Ending, settings: Settings, jobs: Jobs, warm: WarmWorkers) -> None:
     """Wait for the end; an instance that nobody calls ends by itself, as its orchestrator may be gone for good."""
     if settings.attempt is None and not settings.warm:
-        done.wait()
+        ending.wait()
         return
-    while not done.wait(1.0):
+    while not ending.wait(1.0):
         idle = time.monotonic() - warm.last_used
         if not jobs.all() and idle > settings.idle_seconds:
             log.info("nobody called for %g s", idle)
