@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import shutil
 import sys
 import threading
 import time
@@ -35,6 +36,7 @@ from dl4mic_orchestrator.backends.base import ServiceSpec
 from dl4mic_orchestrator.backends.local import LocalBackend
 from dl4mic_orchestrator.backends.nvml import find_gpus
 from dl4mic_orchestrator.briefing import ARTIFACTS, Briefing
+from dl4mic_orchestrator.callers import Callers
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.data_check import DataCheck
 from dl4mic_orchestrator.dial import Dialler
@@ -42,7 +44,7 @@ from dl4mic_orchestrator.environments import Environments
 from dl4mic_orchestrator.examination import Examination
 from dl4mic_orchestrator.follow import Patience
 from dl4mic_orchestrator.inventory import Inventory
-from dl4mic_orchestrator.metrics import Callers, Metrics
+from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.plan import Limits
 from dl4mic_orchestrator.reconcile import Reconciler
 from dl4mic_orchestrator.records import Gpu
@@ -80,7 +82,7 @@ class App:
             folder.mkdir(parents=True, exist_ok=True)
         self.catalog = Catalog(_read_services(settings.services))
         self.store = Store(settings.workspace / STORE)
-        self.metrics = Metrics(self.store)
+        self.metrics = Metrics(self.store, [each.name for each in self.catalog])
         self.callers = Callers(self.metrics.called)
         self._registry = Registry(self.store.models, BentoContent(settings.models))
         self._locations = Locations(
@@ -107,6 +109,11 @@ class App:
             settings.runtime,
             settings.instance_start_seconds,
             self._patience.worker_seconds,
+        )
+        self.metrics.observe(
+            lambda: self._backend.capacity().gpus,
+            lambda: shutil.disk_usage(settings.workspace).free,
+            lambda: self.callers.active,
         )
         self.reconciler = self._make_reconciler()
         self._listening: Listening | None = None

@@ -3,48 +3,77 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter as Tally
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import grpc
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
 
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
-from dl4mic_orchestrator.records import Instance, JobState
+from dl4mic_orchestrator.gauges import PlaceGauges, StoreGauges, WorkerGauges
+from dl4mic_orchestrator.records import Gpu, Instance
 from dl4mic_orchestrator.store import Store
 
 _SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600)
 _CALL_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
+_MOST_PROJECTS = 100
+"""Projects that have a figure of their own: where callers make their names up, there is no end of them."""
+
+_LOSSES = {"loss": "training", "val_loss": "validation"}
 
 
 class Metrics:
-    """The metrics of one orchestrator."""
+    """The metrics of one orchestrator.
 
-    def __init__(self, store: Store) -> None:
+    Parameters
+    ----------
+    store
+        Is asked for what waits and runs whenever Prometheus asks.
+    networks
+        Names of those that are counted from the start, at zero.
+    """
+
+    def __init__(self, store: Store, networks: Sequence[str] = ()) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._signs: dict[str, float] = {}
         self._checkpoints: dict[str, float] = {}
-        self.registry.register(_StoreCollector(store))
+        self._reported: dict[tuple[str, str], float] = {}
+        self._projects: set[str] = set()
+        self._workers = WorkerGauges()
+        self.registry.register(StoreGauges(store, networks))
+        self.registry.register(self._workers)
         self._age(
             "dl4mic_oldest_heartbeat_seconds", "Longest silence of a running job.", self._signs
         )
         self._age("dl4mic_oldest_checkpoint_seconds", "Most work at stake.", self._checkpoints)
+        self._make_counters()
+        self._make_histograms()
+        self._loss = Gauge(
+            "dl4mic_training_loss", "Newest report.", ["network", "set"], registry=self.registry
+        )
+
+    def _make_counters(self) -> None:
+        count = self._count
+        labels = ["network", "verb", "state", "error"]
+        self._ended = count("dl4mic_jobs_ended", "Jobs that have ended.", labels)
+        labels = ["network", "error"]
+        self._failed = count("dl4mic_attempts_failed", "Attempts that failed.", labels)
+        self._events = count("dl4mic_events", "Events of instances.", ["network", "kind"])
+        self._images = count("dl4mic_images", "Images that were predicted.", ["network"])
+        self._pixels = count("dl4mic_pixels", "Pixels that were predicted.", ["network"])
+        labels = ["project", "network"]
+        self._gpu_seconds = count("dl4mic_gpu_seconds", "GPUs given away, times seconds.", labels)
+        self._answered = count("dl4mic_calls", "Calls that were answered.", ["method", "code"])
+
+    def _make_histograms(self) -> None:
         verb = ["network", "verb"]
-        self._ended = self._count(
-            "dl4mic_jobs_ended", "Jobs that have ended.", [*verb, "state", "error"]
-        )
-        self._failed = self._count(
-            "dl4mic_attempts_failed", "Attempts that failed.", ["network", "error"]
-        )
-        self._events = self._count("dl4mic_events", "Events of instances.", ["network", "kind"])
-        self._gpu_seconds = self._count(
-            "dl4mic_gpu_seconds", "GPUs given away, times seconds.", ["project", "network"]
-        )
         self._wait = self._time("dl4mic_job_wait_seconds", "From acceptance to running.", verb)
         self._run = self._time(
             "dl4mic_job_run_seconds", "From running to the end, last attempt.", verb
@@ -55,9 +84,17 @@ class Metrics:
         self._calls = self._time(
             "dl4mic_call_seconds", "Calls of the API.", ["method"], _CALL_SECONDS
         )
-        self._memory = Gauge(
-            "dl4mic_worker_memory_bytes", "Newest report.", ["network"], registry=self.registry
-        )
+
+    def observe(
+        self,
+        gpus: Callable[[], Sequence[Gpu]],
+        free_bytes: Callable[[], int],
+        callers: Callable[[], int],
+    ) -> None:
+        """Show also the GPUs that there are, the room in the workspace and the calls that are being answered."""
+        self.registry.register(PlaceGauges(gpus, free_bytes))
+        words = "Calls that are being answered, watches among them."
+        Gauge("dl4mic_calls_open", words, registry=self.registry).set_function(callers)
 
     def event(self, job_id: str, network: str, event: JobEvent) -> None:
         """Count an event of an instance."""
@@ -65,14 +102,32 @@ class Metrics:
         self._events.labels(network, kind).inc()
         self._signs[job_id] = time.time()
         if kind == "heartbeat":
-            self._memory.labels(network).set(event.heartbeat.memory_bytes)
+            self._workers.signs[job_id] = (network, event.heartbeat)
         if kind == "checkpoint" or job_id not in self._checkpoints:
             self._checkpoints[job_id] = time.time()
+        if kind == "progress" and event.progress.phase.startswith("predicting"):
+            grown = self._growth(job_id, "images", event.progress.done)
+            self._images.labels(network).inc(grown)
+        if kind == "metric":
+            self._measured(job_id, network, event)
+
+    def _measured(self, job_id: str, network: str, event: JobEvent) -> None:
+        name, value = event.metric.name, event.metric.value
+        if name == "pixels":
+            self._pixels.labels(network).inc(self._growth(job_id, name, value))
+        if name in _LOSSES:
+            self._loss.labels(network, _LOSSES[name]).set(value)
+
+    def _growth(self, job_id: str, name: str, value: float) -> float:
+        """Tell by how much a job's figure has grown; its first one is where it begins, perhaps in the middle."""
+        before = self._reported.get((job_id, name), value)
+        self._reported[(job_id, name)] = value
+        return max(value - before, 0.0)
 
     def freed(self, instance: Instance, job: Job) -> None:
         """Account for an instance that has given its place back."""
         held = time.time() - instance.create_time
-        self._gpu_seconds.labels(instance.project, instance.network).inc(
+        self._gpu_seconds.labels(self._project(instance.project), instance.network).inc(
             held * len(instance.grant.gpus)
         )
         if job.HasField("start_time"):
@@ -81,8 +136,10 @@ class Metrics:
 
     def silent(self, job_id: str) -> None:
         """Expect no more signs of life of a job."""
-        self._signs.pop(job_id, None)
-        self._checkpoints.pop(job_id, None)
+        for about in (self._signs, self._checkpoints, self._workers.signs):
+            about.pop(job_id, None)
+        for name in ("images", "pixels"):
+            self._reported.pop((job_id, name), None)
 
     def failed(self, network: str, error: JobError) -> None:
         """Count an attempt that failed."""
@@ -100,14 +157,22 @@ class Metrics:
             ran = job.end_time.ToNanoseconds() - started
             self._run.labels(job.network, verb).observe(ran / 1e9)
 
-    def called(self, method: str, seconds: float) -> None:
+    def called(self, method: str, code: str, seconds: float) -> None:
         """Time a call of the API."""
-        self._calls.labels(method.rpartition("/")[2]).observe(seconds)
+        name = method.rpartition("/")[2]
+        self._answered.labels(name, code).inc()
+        self._calls.labels(name).observe(seconds)
 
     def serve(self, port: int) -> int:
         """Serve the metrics by HTTP; return the port."""
         server, _ = start_http_server(port, registry=self.registry)
         return int(server.server_port)
+
+    def _project(self, name: str) -> str:
+        if name in self._projects or len(self._projects) < _MOST_PROJECTS:
+            self._projects.add(name)
+            return name
+        return "other"
 
     def _count(self, name: str, words: str, labels: list[str]) -> Counter:
         return Counter(name, words, labels, registry=self.registry)
@@ -120,114 +185,6 @@ class Metrics:
     def _age(self, name: str, words: str, moments: dict[str, float]) -> None:
         def oldest() -> float:
             known = list(moments.values())
-            return time.time() - min(known) if known else 0.0
+            return max(time.time() - min(known), 0.0) if known else 0.0
 
         Gauge(name, words, registry=self.registry).set_function(oldest)
-
-
-class _StoreCollector(Collector):
-    """Reads what is, rather than what happened, from the store when it is asked."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        jobs = self._store.jobs.open_jobs()
-        depth = GaugeMetricFamily(
-            "dl4mic_open_jobs", "Jobs that have not ended.", labels=["network", "state"]
-        )
-        for (network, state), count in Tally((job.network, job.state) for job in jobs).items():
-            depth.add_metric([network, state.name], count)
-        yield depth
-        yield self._age(
-            "dl4mic_oldest_pending_seconds", "Age of the oldest waiting job.", JobState.PENDING
-        )
-        used = GaugeMetricFamily(
-            "dl4mic_gpus_in_use", "GPUs given to instances.", labels=["project", "network"]
-        )
-        instances = self._store.instances.all()
-        for (project, network), count in _gpus(instances).items():
-            used.add_metric([project, network], count)
-        yield used
-
-    def _age(self, name: str, words: str, state: JobState) -> GaugeMetricFamily:
-        waiting = [job.id for job in self._store.jobs.open_jobs() if job.state is state]
-        created = [
-            self._store.jobs.message(job_id).create_time.ToNanoseconds() / 1e9
-            for job_id in waiting[:1]
-        ]
-        return GaugeMetricFamily(name, words, value=time.time() - created[0] if created else 0.0)
-
-
-def _gpus(instances: list[Instance]) -> Tally[tuple[str, str]]:
-    tally: Tally[tuple[str, str]] = Tally()
-    for instance in instances:
-        tally[(instance.project, instance.network)] += len(instance.grant.gpus)
-    return tally
-
-
-class Callers(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
-    """Times calls, and knows whether anybody is calling: an embedded orchestrator ends when nobody does.
-
-    Parameters
-    ----------
-    called
-        Takes (method, seconds) of every call.
-    """
-
-    def __init__(self, called: Callable[[str, float], None]) -> None:
-        self._called = called
-        self._lock = threading.Lock()
-        self._active = 0
-        self.last_call = time.monotonic()
-
-    @property
-    def present(self) -> bool:
-        """Say whether a call is being answered."""
-        return self._active > 0
-
-    def intercept_service(self, continuation: Callable[..., Any], details: Any) -> Any:
-        """Wrap the behaviour of the call's handler."""
-        handler = continuation(details)
-        for kind in ("unary_unary", "stream_unary"):
-            if handler is not None and getattr(handler, kind) is not None:
-                return handler._replace(
-                    **{kind: self._returning(getattr(handler, kind), details.method)}
-                )
-        for kind in ("unary_stream", "stream_stream"):
-            if handler is not None and getattr(handler, kind) is not None:
-                return handler._replace(
-                    **{kind: self._yielding(getattr(handler, kind), details.method)}
-                )
-        return handler
-
-    def _returning(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
-        def call(request: Any, context: grpc.ServicerContext) -> Any:
-            began = self._begin()
-            try:
-                return behaviour(request, context)
-            finally:
-                self._end(method, began)
-
-        return call
-
-    def _yielding(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
-        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            began = self._begin()
-            try:
-                yield from behaviour(request, context)
-            finally:
-                self._end(method, began)
-
-        return call
-
-    def _begin(self) -> float:
-        with self._lock:
-            self._active += 1
-        return time.monotonic()
-
-    def _end(self, method: str, began: float) -> None:
-        with self._lock:
-            self._active -= 1
-        self.last_call = time.monotonic()
-        self._called(method, self.last_call - began)

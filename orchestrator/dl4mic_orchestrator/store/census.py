@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from dl4mic import references
 from dl4mic.v1.job_pb2 import Job as JobMessage
@@ -20,6 +20,7 @@ PathOf = Callable[[str], Path | None]
 """Location -> where it lies; None for what is no location, or of a data root that is no more."""
 
 _AT_ONCE = 1000
+_OPEN = [int(state) for state in JobState if not state.ended]
 
 
 class Census:
@@ -35,9 +36,7 @@ class Census:
         while True:
             query = select(tables.jobs).where(columns.order > after)
             if open_only:
-                query = query.where(
-                    columns.state.in_([int(state) for state in JobState if not state.ended])
-                )
+                query = query.where(columns.state.in_(_OPEN))
             with self._database.read() as connection:
                 rows = connection.execute(query.order_by(columns.order).limit(_AT_ONCE)).all()
             for row in rows:
@@ -45,6 +44,25 @@ class Census:
             if len(rows) < _AT_ONCE:
                 return
             after = rows[-1].order
+
+    def open_counts(self) -> dict[tuple[str, JobState], int]:
+        """Count the jobs that have not ended: network and state -> number."""
+        columns = tables.jobs.c
+        query = select(columns.network, columns.state, func.count().label("jobs"))
+        query = query.where(columns.state.in_(_OPEN)).group_by(columns.network, columns.state)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return {(row.network, JobState(row.state)): row.jobs for row in rows}
+
+    def oldest(self, state: JobState) -> float | None:
+        """Tell when the oldest job of a state was accepted, seconds since 1970; None without one."""
+        columns = tables.jobs.c
+        query = select(columns.message).where(columns.state == int(state))
+        with self._database.read() as connection:
+            row = connection.execute(query.order_by(columns.order).limit(1)).first()
+        if row is None:
+            return None
+        return JobMessage.FromString(row.message).create_time.ToNanoseconds() / 1e9
 
     def ids(self, project: str = "") -> set[str]:
         """Get the ids of all jobs, or of a project's."""

@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 
 from dl4mic.locations import Locations
-from dl4mic.v1.job_pb2 import Heartbeat, Job, JobError, JobEvent
+from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
 from dl4mic_orchestrator.briefing import Briefing
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.follow import Follower, Outcome
 from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.plan import Cause
-from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
+from dl4mic_orchestrator.records import JobState
 from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.store import Store
@@ -185,25 +184,6 @@ def test_a_second_crash_without_progress_is_the_end(world: World) -> None:
     world.fail(JobError.CRASHED, attempt=2)
     assert world.job().state == Job.FAILED
     assert world.value("dl4mic_attempts_failed_total") == 2
-
-
-def test_gpu_seconds_and_signs_of_life_are_metered(world: World) -> None:
-    world.running()
-    now = time.time()
-    grant = Grant(1, 0, (0, 1))
-    instance = Instance(
-        "i", "blur", "blur", InstanceState.BUSY, grant, "a", 1, project="lab", create_time=now - 10
-    )
-    world.metrics.event("a", "blur", JobEvent(heartbeat=Heartbeat(memory_bytes=7)))
-    world.metrics._signs["a"] = now - 5
-    assert world.value("dl4mic_worker_memory_bytes") == 7
-    assert 5 <= world.value("dl4mic_oldest_heartbeat_seconds") < 8
-    assert world.value("dl4mic_open_jobs") == 1
-    world.metrics.freed(instance, world.job())
-    assert 20 <= world.value("dl4mic_gpu_seconds_total") < 24
-    assert world.value("dl4mic_start_up_seconds_count") == 1
-    world.metrics.silent("a")
-    assert world.value("dl4mic_oldest_heartbeat_seconds") == 0
 
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The metrics: counted once, bounded in their labels, absent where there is nothing to say."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client.samples import Sample
+
+from dl4mic.v1.job_pb2 import Heartbeat, Job, JobEvent, Metric, Progress
+from dl4mic_orchestrator.metrics import Metrics
+from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
+from dl4mic_orchestrator.store import Store
+
+
+class World:
+    """Metrics over a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(folder / "s.sqlite")
+        self.metrics = Metrics(self.store)
+
+    def running(self) -> Job:
+        job = Job(id="a", network="blur", project="default")
+        job.train.model = "m"
+        self.store.jobs.create(job)
+        for state in (JobState.STARTING, JobState.RUNNING):
+            self.store.jobs.change_state("a", 1, state)
+        return self.store.jobs.message("a")
+
+    def value(self, name: str) -> float:
+        return sum(sample.value for sample in self._samples(name))
+
+    def has(self, name: str) -> bool:
+        return bool(self._samples(name))
+
+    def labels(self, name: str) -> list[dict[str, str]]:
+        return [sample.labels for sample in self._samples(name)]
+
+    def _samples(self, name: str) -> list[Sample]:
+        samples = [each for family in self.metrics.registry.collect() for each in family.samples]
+        return [sample for sample in samples if sample.name == name]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_gpu_seconds_and_signs_of_life_are_metered(world: World) -> None:
+    job = world.running()
+    now = time.time()
+    grant = Grant(1, 0, (0, 1))
+    instance = Instance(
+        "i", "blur", "blur", InstanceState.BUSY, grant, "a", 1, project="lab", create_time=now - 10
+    )
+    world.metrics.event("a", "blur", JobEvent(heartbeat=Heartbeat(memory_bytes=7)))
+    world.metrics._signs["a"] = now - 5
+    assert world.value("dl4mic_worker_memory_bytes") == 7
+    assert 5 <= world.value("dl4mic_oldest_heartbeat_seconds") < 8
+    assert world.value("dl4mic_open_jobs") == 1
+    world.metrics.freed(instance, job)
+    assert 20 <= world.value("dl4mic_gpu_seconds_total") < 24
+    assert world.value("dl4mic_start_up_seconds_count") == 1
+    assert not world.has("dl4mic_worker_gpu_memory_bytes")
+    world.metrics.silent("a")
+    assert world.value("dl4mic_oldest_heartbeat_seconds") == 0
+    assert not world.has("dl4mic_worker_memory_bytes")
+
+
+def test_what_a_gpu_does_is_added_up_over_the_workers(world: World) -> None:
+    for name, load in (("a", 0.2), ("b", 0.6)):
+        sign = Heartbeat(memory_bytes=1, gpu_memory_bytes=5, gpu_utilisation=load)
+        world.metrics.event(name, "blur", JobEvent(heartbeat=sign))
+    assert world.value("dl4mic_worker_gpu_memory_bytes") == 10
+    assert world.value("dl4mic_worker_gpu_utilisation_ratio") == pytest.approx(0.4)
+
+
+def test_images_and_pixels_are_counted_from_where_an_attempt_takes_up(world: World) -> None:
+    def report(images: float, pixels: float) -> None:
+        progress = Progress(phase="predicting", done=images, total=9, unit="images")
+        world.metrics.event("a", "blur", JobEvent(progress=progress))
+        metric = Metric(name="pixels", value=pixels)
+        world.metrics.event("a", "blur", JobEvent(metric=metric))
+
+    for images, pixels in ((3, 0), (4, 100), (6, 300), (6, 0), (7, 50)):
+        report(images, pixels)
+    assert world.value("dl4mic_images_total") == 4
+    assert world.value("dl4mic_pixels_total") == 350
+
+
+def test_losses_are_shown_and_no_other_metric_makes_a_label(world: World) -> None:
+    for name, value in (("loss", 0.5), ("val_loss", 0.7), ("mine", 3.0)):
+        world.metrics.event("a", "blur", JobEvent(metric=Metric(name=name, value=value)))
+    assert world.labels("dl4mic_training_loss") == [
+        {"network": "blur", "set": "training"},
+        {"network": "blur", "set": "validation"},
+    ]
+
+
+def test_projects_without_end_share_a_figure(world: World) -> None:
+    for number in range(105):
+        project = f"p{number}"
+        instance = Instance(
+            "i", "blur", "blur", InstanceState.BUSY, Grant(1, 0, (0,)), project=project
+        )
+        world.metrics.freed(instance, Job())
+    found = {each["project"] for each in world.labels("dl4mic_gpu_seconds_total")}
+    assert len(found) == 101 and "other" in found
+
+
+def test_what_there_is_to_compute_on_is_shown(world: World) -> None:
+    world.metrics.observe(list, lambda: 7, lambda: 2)
+    assert not world.has("dl4mic_gpus")
+    assert (world.value("dl4mic_workspace_free_bytes"), world.value("dl4mic_calls_open")) == (7, 2)
+
+
+def test_networks_without_jobs_are_there_at_zero(world: World) -> None:
+    metrics = Metrics(world.store, ["blur"])
+    states = {
+        sample.labels["state"]: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "dl4mic_open_jobs"
+    }
+    assert states == {"PENDING": 0, "STARTING": 0, "RUNNING": 0}
+
+
+def test_waiting_jobs_are_counted_and_the_oldest_tells_its_age(world: World) -> None:
+    assert world.value("dl4mic_oldest_pending_seconds") == 0
+    job = Job(id="w", network="blur", project="default")
+    job.train.model = "m"
+    created = world.store.jobs.create(job).create_time.ToNanoseconds() / 1e9
+    assert 0 <= world.value("dl4mic_oldest_pending_seconds") <= time.time() - created
+    assert world.labels("dl4mic_open_jobs") == [{"network": "blur", "state": "PENDING"}]
+
+
+def test_calls_are_counted_by_how_they_ended(world: World) -> None:
+    for code in ("OK", "OK", "NOT_FOUND"):
+        world.metrics.called("/dl4mic.v1.JobService/GetJob", code, 0.01)
+    assert world.labels("dl4mic_calls_total") == [
+        {"method": "GetJob", "code": "OK"},
+        {"method": "GetJob", "code": "NOT_FOUND"},
+    ]
+    assert world.value("dl4mic_call_seconds_count") == 3
