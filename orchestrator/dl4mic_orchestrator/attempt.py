@@ -11,34 +11,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import grpc
-
 from dl4mic.check import Request
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent
+from dl4mic_orchestrator.arrival import FROM_CHECKPOINT, await_arrival, unavailable
 from dl4mic_orchestrator.backends.base import (
     Backend,
     LaunchSpec,
+    Probe,
     Progress,
     ServiceSpec,
     State,
     UnavailableError,
 )
-from dl4mic_orchestrator.briefing import Briefing, BriefingError
-from dl4mic_orchestrator.catalog import Catalog, UnknownNetworkError
+from dl4mic_orchestrator.briefing import Briefing
+from dl4mic_orchestrator.catalog import Catalog, UnknownNetworkError, needs_of
 from dl4mic_orchestrator.dial import NotServingError
+from dl4mic_orchestrator.failure import job_error
 from dl4mic_orchestrator.follow import (
     EVENTS_FILE,
     Followed,
     Follower,
     Outcome,
     Patience,
-    StoppedError,
 )
 from dl4mic_orchestrator.interruption import Interrupted, Interruption
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
 from dl4mic_orchestrator.settle import Settlement
-from dl4mic_orchestrator.shortage import of_system
 from dl4mic_orchestrator.store import Store
 
 LAST_SECONDS = 5.0
@@ -118,6 +117,8 @@ class Attempts:
     ----------
     meter
         Counts events and the use of places.
+    placed
+        Hears that an instance has its place: another one may wait for the next.
     """
 
     store: Store
@@ -130,6 +131,7 @@ class Attempts:
     patience: Patience
     start_seconds: float
     meter: Meter
+    placed: Callable[[], None] = lambda: None
 
     def prepare(self, job_id: str, interruption: Interruption) -> None:
         """Check the data of a job and make its environment, before it asks for a place."""
@@ -221,8 +223,13 @@ class Attempts:
 
     def _launch(self, job: JobMessage, instance: Instance, interruption: Interruption) -> Outcome:
         interruption.check()
+        spec = self._launch_spec(job, instance)
+        state = self.backend.launch(spec, lambda state: self._save(instance, state))
+        return self._assign_and_follow(job, instance, state, interruption)
+
+    def _launch_spec(self, job: JobMessage, instance: Instance) -> LaunchSpec:
         folder = self.briefing.attempt_folder(job.id, job.attempt)
-        spec = LaunchSpec(
+        return LaunchSpec(
             instance_id=instance.id,
             service=self._service_spec(job),
             grant=instance.grant,
@@ -230,41 +237,76 @@ class Attempts:
             attempt=job.attempt,
             log=folder / "host.log",
             silence_seconds=self.patience.worker_seconds,
+            gpu=needs_of(self.catalog.network(job.network).resources).gpu,
+            priority=job.priority,
+            reads=self.briefing.reads(job),
+            writes=(folder.parent,),
+            labels={"job": job.id, "network": job.network, "project": job.project},
         )
-        state = self.backend.launch(spec, lambda state: self._save(instance, state))
-        return self._assign_and_follow(job, instance, state, interruption)
 
     def _assign_and_follow(
         self, job: JobMessage, instance: Instance, state: State, interruption: Interruption
     ) -> Outcome:
-        probe = self.backend.probe([state])[0]
-        self.store.instances.save_backend_state(instance.id, state, probe.place)
+        state, probe = self._await_arrival(job, instance, state, interruption)
 
-        def is_alive() -> bool:
-            return self.backend.probe([state])[0].alive
+        def look() -> Probe:
+            return self.backend.probe([state])[0]
 
-        self.dialler.await_serving(
-            probe.address,
-            lambda: interruption.cause is not None or not is_alive(),
-            self.start_seconds,
-        )
+        try:
+            self.dialler.await_serving(
+                probe.address,
+                lambda: interruption.cause is not None or not look().alive,
+                self.start_seconds,
+            )
+        except NotServingError as error:
+            if look().fault is not None:
+                raise unavailable(look()) from error
+            raise
         interruption.check()
         with self.dialler.dial(probe.address) as called:
             called.assign(self.briefing.request(job, instance.grant))
             self.store.instances.change_state(instance.id, InstanceState.BUSY)
-            outcome = self._follower(job).follow(called, is_alive, interruption, self.patience)
-        return outcome or _lost(node_lost=False)
+            outcome = self._follower(job).follow(
+                called, lambda: look().alive, interruption, self.patience
+            )
+        if outcome is None:
+            raise unavailable(look())
+        return outcome
+
+    def _await_arrival(
+        self, job: JobMessage, instance: Instance, state: State, interruption: Interruption
+    ) -> tuple[State, Probe]:
+        """Wait for a place, and say so: PENDING in a cluster's queue, STARTING on the way up."""
+        place = ""
+
+        def heard(probe: Probe) -> None:
+            nonlocal place
+            interruption.check()
+            if probe.place and not place:
+                place = probe.place
+                found = {**state, **probe.found}
+                self.store.instances.give_place(instance.id, found, place, time.time())
+                self.placed()
+            waits = JobState.STARTING if probe.place else JobState.PENDING
+            if probe.waiting:
+                self.store.jobs.change_state(
+                    job.id, job.attempt, waits, waiting_reason=probe.waiting
+                )
+
+        return await_arrival(self.backend, state, heard)
 
     def _take_up(
         self, job: JobMessage, instance: Instance | None, interruption: Interruption
     ) -> Outcome:
-        if instance is not None and instance.backend_state:
-            probe = self.backend.probe([instance.backend_state])[0]
-            if not probe.alive:
-                return _lost(probe.node_lost)
-            log.info("the running job is taken up")
-            return self._assign_and_follow(job, instance, instance.backend_state, interruption)
-        return _lost(node_lost=False)
+        if instance is None or not instance.backend_state:
+            raise UnavailableError(
+                "CRASHED", "the service ended while the job ran", FROM_CHECKPOINT
+            )
+        probe = self.backend.probe([instance.backend_state])[0]
+        if not probe.alive:
+            raise unavailable(probe)
+        log.info("the running job is taken up")
+        return self._assign_and_follow(job, instance, instance.backend_state, interruption)
 
     def _finish(
         self,
@@ -275,18 +317,21 @@ class Attempts:
     ) -> None:
         """Free the place, with no process left on it, hear what was said last, then settle the attempt."""
         if instance is not None:
-            self._end_instance(instance)
-            self.meter.freed(instance, self.store.jobs.message(job.id))
+            self._end_instance(instance, job)
         told = self._follower(job).read_rest()
         self.meter.silent(job.id)
         self.settlement.settle(job.id, job.attempt, _weigh(outcome, told), interruption.cause)
 
-    def _end_instance(self, instance: Instance) -> None:
-        state = {row.id: row.backend_state for row in self.store.instances.all()}.get(instance.id)
-        if state:
+    def _end_instance(self, instance: Instance, job: JobMessage) -> None:
+        row = next((row for row in self.store.instances.all() if row.id == instance.id), None)
+        if row is None:
+            return
+        if row.backend_state:
             self.store.instances.change_state(instance.id, InstanceState.STOPPING)
-            self.backend.stop(state, LAST_SECONDS)
+            self.backend.stop(row.backend_state, LAST_SECONDS)
         self.store.instances.remove(instance.id)
+        if row.place:
+            self.meter.freed(row, self.store.jobs.message(job.id))
 
     def _follower(self, job: JobMessage) -> Follower:
         folder = self.briefing.attempt_folder(job.id, job.attempt)
@@ -307,30 +352,8 @@ class Attempts:
             return work()
         except Interrupted:
             return None
-        except BriefingError as error:
-            return error.error
-        except UnavailableError as error:
-            return JobError(code=error.code, message=error.message, hint=error.hint)
-        except StoppedError as error:
-            return JobError(
-                code=JobError.UNRESPONSIVE,
-                message=str(error),
-                hint="It goes on from its last checkpoint.",
-            )
-        except NotServingError as error:
-            return JobError(
-                code=JobError.CRASHED, message=str(error), hint="The job's log may say more."
-            )
-        except UnknownNetworkError as error:
-            hint = "Put the network's service folder back, or cancel the job."
-            return JobError(code=JobError.ENVIRONMENT_UNAVAILABLE, message=str(error), hint=hint)
-        except grpc.RpcError as error:
-            return _call_failed(error)
         except Exception as error:
-            log.exception("the work for the job failed")
-            return of_system(error) or JobError(
-                code=JobError.INTERNAL, message=f"{type(error).__name__}: {error}", hint=_SEE_LOG
-            )
+            return job_error(error)
 
 
 def _weigh(outcome: Outcome, told: Outcome | None) -> Outcome:
@@ -342,32 +365,3 @@ def _weigh(outcome: Outcome, told: Outcome | None) -> Outcome:
     if told is None or (killed and told.state is not JobState.SUCCEEDED):
         return outcome
     return told
-
-
-_SEE_LOG = "This is a defect; the orchestrator's log has the details."
-
-
-def _lost(node_lost: bool) -> Outcome:
-    if node_lost:
-        error = JobError(
-            code=JobError.NODE_LOST, message="the machine was restarted while the job ran"
-        )
-    else:
-        error = JobError(code=JobError.CRASHED, message="the service ended while the job ran")
-    error.hint = "It goes on from its last checkpoint."
-    return Outcome(JobState.FAILED, error)
-
-
-def _call_failed(error: grpc.RpcError) -> JobError:
-    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
-    words = error.details() if isinstance(error, grpc.Call) else str(error)
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return JobError(
-            code=JobError.INVALID_INPUT,
-            message=str(words),
-            hint="Mend the request and send it anew.",
-        )
-    gone = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    which: JobError.Code = JobError.CRASHED if gone else JobError.INTERNAL
-    message = f"the service did not take the job: {words}"
-    return JobError(code=which, message=message, hint="Its log may say more.")

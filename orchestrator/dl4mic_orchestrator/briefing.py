@@ -101,6 +101,21 @@ class Briefing:
             request.options.device = JobOptions.GPU if grant.gpus else JobOptions.CPU
         return request
 
+    def reads(self, job: JobMessage) -> tuple[Path, ...]:
+        """List the files and folders besides its own that a job reads.
+
+        Raises
+        ------
+        BriefingError
+            A model or result that the request names is gone.
+        """
+        request = self.request(job)
+        named = [path for _, path in references.folders(request)]
+        for _, data in references.datasets(request):
+            named += [data.source, data.target]
+        named += [model.location for _, model in references.models(request)]
+        return tuple(sorted({Path(path) for path in named if path}))
+
     def model_digests(self, job: JobMessage) -> dict[str, str]:
         """Tell the digests of the registered models that a job's request names, by the name its results use."""
         pinned = self.jobs.pinned_models(job.id)

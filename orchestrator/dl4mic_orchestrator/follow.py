@@ -111,7 +111,7 @@ class Follower:
         self._last_sign = time.monotonic()
         interruption.call(lambda: instance.cancel(self._job_id))
         while self._outcome is None and is_alive():
-            self._follow_stream(instance, interruption, patience)
+            self._follow_stream(instance, is_alive, interruption, patience)
         return self._outcome or self.read_rest()
 
     def read_rest(self) -> Outcome | None:
@@ -120,9 +120,16 @@ class Follower:
         return self._outcome
 
     def _follow_stream(
-        self, instance: Followed, interruption: Interruption, patience: Patience
+        self,
+        instance: Followed,
+        is_alive: Callable[[], bool],
+        interruption: Interruption,
+        patience: Patience,
     ) -> None:
-        """Follow one stream to its end; a stream that always breaks is no sign of life."""
+        """Follow one stream to its end; a stream that always breaks is no sign of life.
+
+        That of a machine which vanished without a word does not end.
+        """
         after = self._jobs.source_sequence(self._job_id, self._attempt)
         with instance.watch(self._job_id, after) as batches:
             for batch in batches:
@@ -130,7 +137,7 @@ class Follower:
                     self.read_rest()
                 if self._copy(batch):
                     self._last_sign = time.monotonic()
-                if self._outcome is not None:
+                if self._outcome is not None or not (batch or is_alive()):
                     return
                 self._check_patience(interruption, patience)
         time.sleep(_AGAIN_SECONDS)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Protocol
 
 from dl4mic_orchestrator.records import (
     Allowance,
@@ -22,6 +23,8 @@ from dl4mic_orchestrator.records import (
 
 def helps(grant: Grant, lacking: Needs, capacity: Capacity) -> bool:
     """Say whether giving a grant back would bring something that is lacking."""
+    if capacity.look_ahead is not None:
+        return lacking.gpu_use is GpuUse.NEEDED and bool(grant.gpus)
     if lacking.gpu_use is GpuUse.NEEDED and any(
         gpu.index in grant.gpus and lacking.gpu.met_by(gpu) for gpu in capacity.gpus
     ):
@@ -32,14 +35,14 @@ def helps(grant: Grant, lacking: Needs, capacity: Capacity) -> bool:
 
 
 def why_never(needs: Needs, capacity: Capacity) -> str:
-    """Say why this machine can never run it; such a job makes no claim that others would wait for."""
+    """Say why it can never run here; such a job makes no claim that others would wait for."""
     if needs.gpu_use is not GpuUse.NEEDED or any(needs.gpu.met_by(gpu) for gpu in capacity.gpus):
         return ""
     if not capacity.gpus:
-        return "this machine has no GPU; cancel the job, or ask for the device auto or cpu"
+        return f"{capacity.where} has no GPU; cancel the job, or ask for the device auto or cpu"
     gib = needs.gpu.memory_bytes / 2**30
     return (
-        f"no GPU of this machine has the {gib:g} GiB and the compute capability that it needs; "
+        f"no GPU of {capacity.where} has the {gib:g} GiB and the compute capability that it needs; "
         "cancel the job, or ask for the device auto or cpu"
     )
 
@@ -48,18 +51,79 @@ def why_never(needs: Needs, capacity: Capacity) -> str:
 def request_of(device: Device, needs: Needs, capacity: Capacity) -> Needs:
     """Say what to ask for on this machine: no more than it has in all, and a GPU only where one is used.
 
-    A job that asks for more cores or memory than there are runs alone, instead of never.
+    A job that asks for more cores or memory than a machine has runs alone, instead of never; a cluster is asked.
     """
     profits = needs.gpu_use is not GpuUse.NONE and any(
         needs.gpu.met_by(gpu) for gpu in capacity.gpus
     )
     wants_gpu = device is Device.GPU or (device is Device.AUTO and profits)
+    asked = replace(needs, gpu_use=_needed(wants_gpu))
+    if capacity.look_ahead is not None:
+        return asked
     return replace(
-        needs,
+        asked,
         cpus=min(needs.cpus, capacity.cpus),
         memory_bytes=min(needs.memory_bytes, capacity.memory_bytes),
-        gpu_use=_needed(wants_gpu),
     )
+
+
+class Places(Protocol):
+    """What a plan hands out.
+
+    Attributes
+    ----------
+    lacking
+        What those that did not fit are short of.
+    waiting
+        How many wait in the cluster already.
+    """
+
+    lacking: list[Needs]
+    waiting: int
+
+    def take(self, needs: Needs) -> Grant | None:
+        """Hand out what is needed, or give None."""
+
+
+def places(
+    capacity: Capacity, instances: Sequence[Instance], is_stuck: Callable[[Instance], bool]
+) -> Places:
+    """Know what may be handed out; `is_stuck` says whether an instance has waited long for a cluster's scheduler."""
+    if capacity.look_ahead is None:
+        return Free(capacity, instances)
+    return LookAhead(capacity.look_ahead, instances, is_stuck)
+
+
+class LookAhead:
+    """How many more instances may wait in a cluster, whose own scheduler gives them their places.
+
+    Attributes
+    ----------
+    lacking
+        GPUs of instances that are stuck: idle warm ones make room for them.
+    waiting
+        How many wait already.
+    """
+
+    def __init__(
+        self, most: int, instances: Sequence[Instance], is_stuck: Callable[[Instance], bool]
+    ) -> None:
+        waiting = [instance for instance in instances if not instance.place]
+        self.waiting = len(waiting)
+        self._left = most - self.waiting
+        self.lacking = [
+            Needs(cpus=0.0, gpu_use=GpuUse.NEEDED)
+            for instance in waiting
+            if instance.grant.gpus and is_stuck(instance)
+        ]
+
+    def take(self, needs: Needs) -> Grant | None:
+        """Let one more wait in the cluster, or give None."""
+        self._left -= 1
+        if self._left < 0:
+            return None
+        gpus = (0,) if needs.gpu_use is GpuUse.NEEDED else ()
+        return Grant(needs.cpus, needs.memory_bytes, gpus)
 
 
 class Free:
@@ -69,9 +133,12 @@ class Free:
     ----------
     lacking
         What those that did not fit are short of.
+    waiting
+        None: an instance is launched when it has its place.
     """
 
     def __init__(self, capacity: Capacity, instances: Sequence[Instance]) -> None:
+        self.waiting = 0
         taken = {gpu for instance in instances for gpu in instance.grant.gpus}
         self._cpus = capacity.cpus - sum(instance.grant.cpus for instance in instances)
         self._memory_bytes = capacity.memory_bytes - sum(i.grant.memory_bytes for i in instances)
@@ -140,7 +207,7 @@ class Shares:
             return f"project {job.project} may use {count(may.gpus, 'GPU')} at once"
         return ""
 
-    def take(self, job: Job, request: Needs, free: Free) -> Grant | None:
+    def take(self, job: Job, request: Needs, free: Places) -> Grant | None:
         """Hand out, or keep back, what a job asks for, and count it."""
         self._running[job.project] += 1
         self._gpus[job.project] += request.gpu_use is GpuUse.NEEDED

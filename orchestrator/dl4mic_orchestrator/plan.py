@@ -11,10 +11,11 @@ from enum import Enum
 
 from dl4mic.retry import LONGEST_PAUSE
 from dl4mic_orchestrator.placement import (
-    Free,
+    Places,
     Shares,
     count,
     helps,
+    places,
     request_of,
     used_places,
     why_never,
@@ -34,6 +35,9 @@ from dl4mic_orchestrator.records import (
 
 _AHEAD_SAID = 10
 """Up to here a job's reason counts those that go first; were it exact, each launch would change all who wait."""
+
+_STUCK_SECONDS = 10.0
+"""A cluster's scheduler takes about a second for what fits."""
 
 
 class Cause(Enum):
@@ -342,10 +346,10 @@ def _place(ready: Sequence[Job], snapshot: Snapshot) -> Iterator[Decision]:
     A job that does not fit keeps its claim: what it needs is taken off what is left, so that smaller jobs behind it
     use only what it does not want, and it cannot starve. A job that its project's limits hold back claims nothing.
     """
-    free = Free(snapshot.capacity, snapshot.instances)
+    free = places(snapshot.capacity, snapshot.instances, lambda it: _is_stuck(it, snapshot.now))
     yield from _warm(snapshot, free)
     shares = Shares(snapshot.instances, snapshot.limits.of_project)
-    ahead = 0
+    ahead = free.waiting
     for job in ready:
         if not job.prepared:
             continue
@@ -361,7 +365,11 @@ def _place(ready: Sequence[Job], snapshot: Snapshot) -> Iterator[Decision]:
     yield from _evict(snapshot, free.lacking)
 
 
-def _warm(snapshot: Snapshot, free: Free) -> Iterator[LaunchWarm]:
+def _is_stuck(instance: Instance, now: float) -> bool:
+    return now - instance.create_time > _STUCK_SECONDS
+
+
+def _warm(snapshot: Snapshot, free: Places) -> Iterator[LaunchWarm]:
     for wish in snapshot.wishes:
         request = request_of(wish.key.device, wish.needs, snapshot.capacity)
         never = why_never(request, snapshot.capacity)

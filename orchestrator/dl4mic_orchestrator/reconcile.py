@@ -36,6 +36,7 @@ from dl4mic_orchestrator.warm import WarmPool
 _LONGEST_SLEEP_SECONDS = 30.0
 """Whatever was missed is seen after this long at the latest."""
 
+_SWEEP_SECONDS = 300.0
 _AGAIN_SECONDS = 1.0
 _LAST_PASS_SECONDS = 5.0
 
@@ -80,6 +81,7 @@ class Reconciler:
         self._activities: dict[str, Interruption] = {}
         self._served: dict[str, float] = {}
         self._explanations: dict[str, Wait] = {}
+        self._swept = 0.0
 
     def wake(self) -> None:
         """Say that something has changed."""
@@ -121,6 +123,7 @@ class Reconciler:
 
     def step(self) -> float | None:
         """Look, plan and act once; return when time alone will change the plan, in seconds since 1970."""
+        self._sweep()
         snapshot = self._look()
         decisions = plan(snapshot)
         self._explain([each for each in decisions if isinstance(each, Wait)])
@@ -232,6 +235,13 @@ class Reconciler:
         }
         self._store.jobs.explain(news)
         self._explanations = {wait.job_id: wait for wait in waits}
+
+    def _sweep(self) -> None:
+        """Now and then, end what runs and is in no row: its row was lost, or removed when it could not be reached."""
+        if 0 <= steady.now() - self._swept < _SWEEP_SECONDS:
+            return
+        self._swept = steady.now()
+        self._backend.sweep(lambda: {each.id for each in self._store.instances.all()})
 
     def _discard(self, instance: Instance) -> None:
         if instance.backend_state:

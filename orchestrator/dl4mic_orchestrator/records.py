@@ -90,7 +90,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU: NVML index, name, memory in bytes, compute capability as (major, minor)."""
+    """One GPU: NVML index, name, memory in bytes, compute capability as (major, minor).
+
+    Where a cluster does not tell them, memory is 0 and the capability (0, 0).
+    """
 
     index: int
     name: str
@@ -100,11 +103,22 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a machine has for jobs."""
+    """What a machine, or a cluster of them, has for jobs.
+
+    Attributes
+    ----------
+    look_ahead
+        How many instances may wait for a place at once, where a cluster's own scheduler gives the places; None where
+        the plan does.
+    where
+        In words.
+    """
 
     cpus: float
     memory_bytes: int
     gpus: tuple[Gpu, ...] = ()
+    look_ahead: int | None = None
+    where: str = "this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +130,11 @@ class GpuNeed:
     maximum_capability: tuple[int, int] | None = None
 
     def met_by(self, gpu: Gpu) -> bool:
-        """Say whether the framework's build runs on the GPU, and the model fits."""
-        if gpu.memory_bytes < self.memory_bytes:
+        """Say whether the framework's build runs on the GPU, and the model fits; what is not known may do."""
+        if 0 < gpu.memory_bytes < self.memory_bytes:
             return False
+        if gpu.capability == (0, 0):
+            return True
         if self.minimum_capability is not None and gpu.capability < self.minimum_capability:
             return False
         return self.maximum_capability is None or gpu.capability <= self.maximum_capability
@@ -164,7 +180,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What an instance was given; `gpus` are NVML indices."""
+    """What an instance was given; `gpus` are NVML indices, on a cluster those in its own container."""
 
     cpus: float = 0.0
     memory_bytes: int = 0

@@ -14,8 +14,15 @@ from pathlib import Path
 
 from dl4mic.v1.network_pb2_grpc import NetworkServiceStub
 from dl4mic_orchestrator import steady
+from dl4mic_orchestrator.arrival import await_arrival
 from dl4mic_orchestrator.attempt import LAST_SECONDS, service_spec
-from dl4mic_orchestrator.backends.base import Backend, LaunchSpec, State, UnavailableError
+from dl4mic_orchestrator.backends.base import (
+    Backend,
+    LaunchSpec,
+    Probe,
+    State,
+    UnavailableError,
+)
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.dial import Connection, NotServingError, await_serving
 from dl4mic_orchestrator.plan import Idle, WarmWish
@@ -146,11 +153,11 @@ class WarmPool:
         """Start an instance for a wish that was claimed."""
         entry = self._entries[key]
         try:
-            entry.state = self._launch(instance)
+            entry.state, address = self._launch(key, instance)
             self._instances.change_state(instance.id, InstanceState.WARM)
             with self._changed:
                 entry.instance_id = instance.id
-                entry.connection = Connection(self._address(entry.state))
+                entry.connection = Connection(address)
                 entry.idle_since = steady.now()
                 entry.launching = False
                 self._changed.notify_all()
@@ -219,11 +226,15 @@ class WarmPool:
             and not self._backend.probe([entry.state])[0].alive
         ):
             log.warning("the warm instance %s has died", entry.instance_id)
+            # A cluster brings it up again, and taking that away is waited for.
+            threading.Thread(
+                target=self._backend.stop, args=(entry.state, 0.0), name="warm", daemon=True
+            ).start()
             self._instances.remove(entry.instance_id)
             entry.connection.close()
             del self._entries[key]
 
-    def _launch(self, instance: Instance) -> State:
+    def _launch(self, key: WarmKey, instance: Instance) -> tuple[State, str]:
         service = service_spec(self._catalog, instance.network)
         self._backend.prepare(service, _Logged())
         spec = LaunchSpec(
@@ -234,22 +245,23 @@ class WarmPool:
             attempt=0,
             log=self._logs / f"{instance.id}.log",
             silence_seconds=self._silence_seconds,
+            gpu=self._catalog.needs()[key.network].gpu,
+            reads=(Path(key.model_folder),),
+            labels={"network": key.network},
         )
         state = self._backend.launch(spec, lambda state: self._save(instance.id, state))
+        end = time.monotonic() + self._start_seconds
+        state, probe = await_arrival(self._backend, state, lambda probe: _check_time(probe, end))
+        self._instances.give_place(instance.id, state, probe.place, time.time())
         await_serving(
-            self._address(state),
+            probe.address,
             lambda: not self._backend.probe([state])[0].alive,
             self._start_seconds,
         )
-        return state
+        return state, probe.address
 
     def _save(self, instance_id: str, state: State) -> None:
-        self._instances.save_backend_state(
-            instance_id, state, self._backend.probe([state])[0].place
-        )
-
-    def _address(self, state: State) -> str:
-        return self._backend.probe([state])[0].address
+        self._instances.save_backend_state(instance_id, state, "")
 
     def _discard(self, instance_id: str, key: WarmKey, fault: str) -> None:
         with self._changed:
@@ -265,6 +277,12 @@ class WarmPool:
         self._instances.remove(instance_id)
         (self._logs / f"{instance_id}.log").unlink(missing_ok=True)
         self.wake.set()
+
+
+def _check_time(probe: Probe, end: float) -> None:
+    """Give up on an instance that waits too long; callers hear what for."""
+    if probe.waiting and time.monotonic() > end:
+        raise NotServingError(probe.waiting)
 
 
 class _Logged:

@@ -185,7 +185,7 @@ class Admission:
     def check_device(self, request: Request, network: Network) -> None:
         """Refuse a request for a GPU where there is none: it would wait for ever."""
         if request.options.device == JobOptions.GPU and not self.capacity().gpus:
-            message = "this machine has no GPU"
+            message = f"{self.capacity().where} has no GPU"
             hint = f"Ask for the device auto or cpu; {network.name} then computes on the CPU."
             raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, message, "NO_GPU", hint)
 

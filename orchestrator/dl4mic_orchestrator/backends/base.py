@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from dl4mic_orchestrator.records import Capacity, Grant
+from dl4mic_orchestrator.records import Capacity, GpuNeed, Grant
 
 State = Mapping[str, Any]
 """A backend's own record of an instance: JSON, kept in the store, enough to find the instance after a restart."""
@@ -44,6 +44,14 @@ class LaunchSpec:
         File for what the host says.
     silence_seconds
         A worker that gives no sign of life for so long is to be ended.
+    gpu
+        What the GPU must have, where one is granted.
+    priority
+        Of the job; of those that wait, the higher goes first.
+    reads, writes
+        Folders and files that it needs: to a backend that can keep all others from it.
+    labels
+        What people look for it by: job, network, project.
     """
 
     instance_id: str
@@ -53,11 +61,25 @@ class LaunchSpec:
     attempt: int
     log: Path
     silence_seconds: float
+    gpu: GpuNeed = field(default_factory=GpuNeed)
+    priority: int = 0
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def warm(self) -> bool:
         """Say whether it answers PredictImage instead of taking a job."""
         return self.attempt == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an instance is gone, or cannot come up: name of the contract's error code, what happened, what to do."""
+
+    code: str
+    message: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +89,26 @@ class Probe:
     Attributes
     ----------
     address
-        Where to dial it, ``unix:///path`` or ``HOST:PORT``.
+        Where to dial it, ``unix:///path`` or ``HOST:PORT``; empty while it waits.
+    place
+        The machine; empty while the backend has given it none.
     node_lost
         It is gone because its machine was restarted.
+    waiting
+        Why nobody can dial it yet, in words; empty when it can be dialled, or is gone.
+    fault
+        Why it is gone, where the backend knows.
+    found
+        What to add to its state, so that it is known after a restart.
     """
 
     alive: bool
     address: str
     place: str
     node_lost: bool = False
+    waiting: str = ""
+    fault: Fault | None = None
+    found: State = field(default_factory=dict)
 
 
 class UnavailableError(Exception):
@@ -138,3 +171,12 @@ class Backend(Protocol):
 
     def capacity(self) -> Capacity:
         """Say what there is for instances in all."""
+
+    def sweep(self, known: Callable[[], Container[str]]) -> None:
+        """End the instances of ours whose ids nobody knows.
+
+        Parameters
+        ----------
+        known
+            Gives the ids; it is asked after the backend has looked, so that none that comes up meanwhile is ended.
+        """

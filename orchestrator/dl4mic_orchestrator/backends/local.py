@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -122,6 +122,9 @@ class LocalBackend:
     def capacity(self) -> Capacity:
         """Say what this machine has for jobs."""
         return self._capacity
+
+    def sweep(self, known: Callable[[], Container[str]]) -> None:
+        """End nothing: an instance that nobody calls ends by itself."""
 
     def _start(self, command: Sequence[str], spec: LaunchSpec) -> subprocess.Popen[bytes]:
         with spec.log.open("ab") as output, self._lock:

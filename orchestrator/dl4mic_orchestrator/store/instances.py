@@ -36,6 +36,13 @@ class InstanceStore:
         """Keep what the backend must know to find the instance again."""
         self._set(instance_id, {"backend_state": dict(state), "place": place})
 
+    def give_place(
+        self, instance_id: str, state: Mapping[str, Any], place: str, moment: float
+    ) -> None:
+        """Note where it runs, and since when, in seconds since 1970: what it did before was waiting."""
+        values = {"backend_state": dict(state), "place": place, "create_time": moment}
+        self._set(instance_id, values)
+
     def change_state(self, instance_id: str, state: InstanceState) -> None:
         """Note what the instance does."""
         self._set(instance_id, {"state": int(state)})

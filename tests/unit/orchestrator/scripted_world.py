@@ -305,6 +305,9 @@ class World:
     def capacity(self) -> Capacity:
         return CAPACITY
 
+    def sweep(self, known: Callable[[], object]) -> None:
+        pass
+
     def _alive(self, instance_id: str) -> bool:
         service = self.services.get(instance_id)
         return service is not None and service.alive

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Wait until an instance has a place and can be dialled: a cluster has a queue of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from dl4mic_orchestrator.backends.base import Backend, Probe, State, UnavailableError
+
+_LOOK_SECONDS = 0.1
+"""A look is into the backend's own memory of the cluster, not a call."""
+
+
+def await_arrival(
+    backend: Backend, state: State, heard: Callable[[Probe], None]
+) -> tuple[State, Probe]:
+    """Wait until an instance can be dialled, or is gone.
+
+    Parameters
+    ----------
+    heard
+        Takes each look; it raises when nobody waits any more.
+
+    Returns
+    -------
+    tuple
+        The state with what was found, to be saved, and the last look.
+
+    Raises
+    ------
+    UnavailableError
+        The backend knows why it is gone, or cannot come up.
+    """
+    while True:
+        probe = backend.probe([state])[0]
+        heard(probe)
+        if probe.fault is not None:
+            raise unavailable(probe)
+        if not probe.waiting:
+            return {**state, **probe.found}, probe
+        time.sleep(_LOOK_SECONDS)
+
+
+def unavailable(probe: Probe) -> UnavailableError:
+    """Make the error of an instance that is gone, for reasons that the backend may know."""
+    if probe.fault is not None:
+        return UnavailableError(probe.fault.code, probe.fault.message, probe.fault.hint)
+    if probe.node_lost:
+        return UnavailableError(
+            "NODE_LOST", "the machine was restarted while the job ran", FROM_CHECKPOINT
+        )
+    return UnavailableError("CRASHED", "the service ended while the job ran", FROM_CHECKPOINT)
+
+
+FROM_CHECKPOINT = "It goes on from its last checkpoint."
