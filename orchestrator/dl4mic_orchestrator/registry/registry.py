@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -121,7 +122,7 @@ class Registry:
             numbers = {
                 key: float(value)
                 for key, value in values.items()
-                if isinstance(value, (int, float))
+                if isinstance(value, (int, float)) and math.isfinite(value)
             }
             if numbers:
                 self.rows.add_scores(Scores(digests[name], job_id, time.time(), numbers))

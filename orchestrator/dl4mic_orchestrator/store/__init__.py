@@ -7,23 +7,37 @@ from pathlib import Path
 
 from dl4mic_orchestrator.store.census import Census
 from dl4mic_orchestrator.store.database import Database
+from dl4mic_orchestrator.store.engines import StoreBusyError
 from dl4mic_orchestrator.store.instances import InstanceStore
 from dl4mic_orchestrator.store.jobs import JobStore
 from dl4mic_orchestrator.store.models import ModelStore
 
-__all__ = ["Census", "InstanceStore", "JobStore", "ModelStore", "Store"]
+__all__ = ["Census", "InstanceStore", "JobStore", "ModelStore", "Store", "StoreBusyError"]
 
 
 class Store:
-    """Jobs, instances and models in one SQLite file."""
+    """Jobs, instances and models in one database.
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
+    Parameters
+    ----------
+    place
+        File of SQLite, or URL of a database of SQLite or PostgreSQL.
+
+    Raises
+    ------
+    ValueError
+        The URL is of another kind.
+    StoreBusyError
+        Another orchestrator works on a database of PostgreSQL; a file of SQLite is guarded by who opens it.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self._database = Database(place)
         self.jobs = JobStore(self._database)
         self.instances = InstanceStore(self._database)
         self.models = ModelStore(self._database)
         self.census = Census(self._database)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the database."""
         self._database.close()

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Own the connections to SQLite: write-ahead log, foreign keys, one writer at a time, migrations."""
+"""Own the transactions on the store's database, and bring it to the newest schema."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, inspect, text
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, inspect, text
 
-from dl4mic_orchestrator.store.reserve import Reserve
+from dl4mic_orchestrator.store.engines import open_database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _AT_ONCE = 500
@@ -22,40 +19,30 @@ HEAD = "0001"
 
 
 class Database:
-    """One SQLite file, brought to the newest schema.
+    """One database, brought to the newest schema.
 
     Parameters
     ----------
-    path
-        Of the file; its folder exists. Never on a network file system: SQLite's locks do not hold there.
+    place
+        File of SQLite, or URL; errors as of `engines.open_database`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._reserve = Reserve(path.with_name(path.name + "-reserve"))
-        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        event.listen(self._engine, "connect", _configure)
-        event.listen(self._engine, "begin", _begin)
+    def __init__(self, place: Path | str) -> None:
+        self._engines = open_database(place)
         self._migrate()
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> AbstractContextManager[Connection]:
         """Open a transaction that sees one state of the database."""
-        with self._engine.connect() as connection, connection.begin():
-            yield connection
+        return self._engines.read.begin()
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> AbstractContextManager[Connection]:
         """Open a transaction that is alone in writing from its first statement on, so that it can never deadlock."""
-        self._reserve.look()
-        with (
-            self._engine.connect().execution_options(writes=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        self._engines.look()
+        return self._engines.write.begin()
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._engine.dispose()
+        """Let go of the database."""
+        self._engines.close()
 
     def _migrate(self) -> None:
         with self.write() as connection:
@@ -71,7 +58,7 @@ class Database:
 
 
 def batched(items: Iterable[str]) -> Iterator[list[str]]:
-    """Part many items: a statement of SQLite takes a bounded number, and a long transaction keeps others waiting."""
+    """Part many items: a statement takes a bounded number, and a long transaction keeps others waiting."""
     left = iter(items)
     while some := list(islice(left, _AT_ONCE)):
         yield some
@@ -81,16 +68,3 @@ def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    # Python's sqlite3 opens transactions by itself, and late; ours begin where `_begin` says.
-    connection.isolation_level = None
-    # FULL: what Train has answered survives a power cut, too.
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    writes: Any = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

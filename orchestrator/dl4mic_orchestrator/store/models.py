@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from dl4mic_orchestrator.records import Model, Scores
 from dl4mic_orchestrator.store import tables
@@ -92,13 +91,12 @@ class ModelStore:
 
     def set_alias(self, model: Model, alias: str) -> None:
         """Make an alias name this version, wherever it pointed before."""
+        table = tables.model_aliases
+        where = (table.c.name == model.name) & (table.c.alias == alias)
         row = {"name": model.name, "alias": alias, "version": model.version}
-        statement = upsert(tables.model_aliases).values(row)
-        statement = statement.on_conflict_do_update(
-            ["name", "alias"], set_={"version": model.version}
-        )
         with self._database.write() as connection:
-            connection.execute(statement)
+            connection.execute(delete(table).where(where))
+            connection.execute(insert(table), row)
 
     def delete(self, model: Model) -> None:
         """Forget a version; its number is not given again.
@@ -125,8 +123,11 @@ class ModelStore:
             "time": scores.time,
             "scores": dict(scores.values),
         }
+        table = tables.quality_controls
+        where = (table.c.digest == scores.digest) & (table.c.job_id == scores.job_id)
         with self._database.write() as connection:
-            connection.execute(upsert(tables.quality_controls).values(row).on_conflict_do_nothing())
+            if connection.execute(select(table.c.time).where(where)).first() is None:
+                connection.execute(insert(table), row)
 
     def scores(self, digest: str) -> list[Scores]:
         """Get the scores of the model with a digest, the newest first."""
@@ -147,10 +148,13 @@ class ModelStore:
 
 def _next_version(connection: Connection, name: str) -> int:
     table = tables.model_versions
-    statement = upsert(table).values(name=name, highest=1)
-    statement = statement.on_conflict_do_update(["name"], set_={"highest": table.c.highest + 1})
-    connection.execute(statement)
-    return int(connection.execute(select(table.c.highest).where(table.c.name == name)).scalar_one())
+    highest = connection.execute(select(table.c.highest).where(table.c.name == name)).scalar()
+    if highest is None:
+        connection.execute(insert(table), {"name": name, "highest": 1})
+        return 1
+    following = int(highest) + 1
+    connection.execute(update(table).where(table.c.name == name).values(highest=following))
+    return following
 
 
 def _of_job(connection: Connection, job_id: str) -> Model | None:

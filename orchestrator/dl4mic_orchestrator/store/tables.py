@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -20,6 +21,9 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+
+_BYTES = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite has integers of one kind, of 64 bits."""
 
 jobs = Table(
     "jobs",
@@ -79,7 +83,7 @@ instances = Table(
     Column("place", Text, nullable=False),
     Column("create_time", Float, nullable=False),
     Column("cpus", Float, nullable=False),
-    Column("memory_bytes", Integer, nullable=False),
+    Column("memory_bytes", _BYTES, nullable=False),
     Column("gpus", JSON, nullable=False),
     Column("backend_state", JSON, nullable=False),
 )
@@ -94,7 +98,7 @@ models = Table(
     Column("create_time", Float, nullable=False),
     # NULL for an imported model; otherwise one model a job, however often its publication is begun.
     Column("job_id", String(50), unique=True),
-    Column("size", Integer, nullable=False),
+    Column("size", _BYTES, nullable=False),
     Column("digest", String(80), nullable=False, index=True),
     Column("parent", String(80), nullable=False),
     Column("record", Text, nullable=False),

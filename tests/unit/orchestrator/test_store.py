@@ -33,12 +33,14 @@ from dl4mic_orchestrator.store.jobs import (
 from dl4mic_orchestrator.store.models import ModelInUseError, ModelNotFoundError
 from dl4mic_orchestrator.store.tables import metadata
 
+Place = Path | str
+
 CRASH = JobError(code=JobError.CRASHED, message="it crashed")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "s.sqlite")
+def store(place: Place) -> Iterator[Store]:
+    opened = Store(place)
     yield opened
     opened.close()
 
@@ -64,12 +66,13 @@ def run(store: Store, job_id: str = "a") -> None:
     store.jobs.copy(job_id, 1, [event(3, state={"state": Job.RUNNING})])
 
 
-def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
-    database = Database(tmp_path / "s.sqlite")
+def test_migrations_make_the_tables_that_the_code_uses(place: Place) -> None:
+    database = Database(place)
     with database.read() as connection:
         found = compare_metadata(MigrationContext.configure(connection), metadata)
     assert found == []
-    Database(tmp_path / "s.sqlite")  # a second time there is nothing to do
+    database.close()
+    Database(place).close()  # a second time there is nothing to do
 
 
 def test_sqlite_is_set_up_to_keep_what_it_was_told(tmp_path: Path) -> None:
@@ -81,15 +84,16 @@ def test_sqlite_is_set_up_to_keep_what_it_was_told(tmp_path: Path) -> None:
     assert pragma == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2}
 
 
-def test_a_job_outlives_the_process_that_recorded_it(tmp_path: Path) -> None:
-    store = Store(tmp_path / "s.sqlite")
+def test_a_job_outlives_the_process_that_recorded_it(place: Place) -> None:
+    store = Store(place)
     made = store.jobs.create(job(labels={"group": "x"}), ["b"], {"m": "m:1"})
     store.close()
-    again = Store(tmp_path / "s.sqlite")
+    again = Store(place)
     assert again.jobs.message("a") == made
     assert again.jobs.get("a").depends_on == ("b",)
     assert again.jobs.pinned_models("a") == {"m": "m:1"}
     assert [each.state.state for each in again.jobs.events("a", 0)] == [Job.PENDING]
+    again.close()
 
 
 def test_the_same_request_is_the_same_job_and_another_is_refused(store: Store) -> None:
@@ -221,7 +225,8 @@ def test_what_has_ended_stays_ended_but_for_a_retry(ended: JobState) -> None:
 
 
 def test_instances_are_found_again(store: Store) -> None:
-    instance = Instance("i", "blur", "blur", InstanceState.LAUNCHING, Grant(1, 5, (0,)), job_id="a")
+    grant = Grant(1, 5 << 32, (0,))
+    instance = Instance("i", "blur", "blur", InstanceState.LAUNCHING, grant, job_id="a")
     store.instances.add(instance)
     store.instances.save_backend_state("i", {"pid": 7}, "this machine")
     store.instances.change_state("i", InstanceState.BUSY)

@@ -11,6 +11,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_BYTES = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 
 def upgrade() -> None:
     """Make the tables."""
@@ -102,7 +104,7 @@ def _create_instances() -> None:
         sa.Column("place", sa.Text, nullable=False),
         sa.Column("create_time", sa.Float, nullable=False),
         sa.Column("cpus", sa.Float, nullable=False),
-        sa.Column("memory_bytes", sa.Integer, nullable=False),
+        sa.Column("memory_bytes", _BYTES, nullable=False),
         sa.Column("gpus", sa.JSON, nullable=False),
         sa.Column("backend_state", sa.JSON, nullable=False),
     )
@@ -117,7 +119,7 @@ def _create_models() -> None:
         sa.Column("project", sa.String(50), nullable=False),
         sa.Column("create_time", sa.Float, nullable=False),
         sa.Column("job_id", sa.String(50), unique=True),
-        sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("size", _BYTES, nullable=False),
         sa.Column("digest", sa.String(80), nullable=False),
         sa.Column("parent", sa.String(80), nullable=False),
         sa.Column("record", sa.Text, nullable=False),

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Own the connections to a database: SQLite in a file, or PostgreSQL. Both have one writer at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from dl4mic_orchestrator.store.reserve import Reserve
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+_WAIT_SECONDS = 30
+_READERS = 32
+
+_LOCK = 0x646C346D  # "dl4m"
+_TAKE_LOCK = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
+# A server learns in half a minute that the machine of an orchestrator is gone, and lets go of its lock;
+# by itself it would wait for two hours. Over a Unix socket it ignores all of them.
+_SESSION = (
+    "SET tcp_keepalives_idle = 10",
+    "SET tcp_keepalives_interval = 5",
+    "SET tcp_keepalives_count = 3",
+    "SET tcp_user_timeout = 25000",
+    f"SET lock_timeout = '{_WAIT_SECONDS}s'",
+)
+_CLIENT = {
+    "application_name": "dl4mic",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
+
+class StoreBusyError(Exception):
+    """Another orchestrator works on the database."""
+
+
+@dataclass(frozen=True)
+class Engines:
+    """How a database is reached.
+
+    Attributes
+    ----------
+    read
+        Its transactions see one state of the database from beginning to end.
+    write
+        Its transactions are alone in writing from their first statement on, so that they can never deadlock.
+    look
+        Called before each of these.
+    """
+
+    read: Engine
+    write: Engine
+    look: Callable[[], None]
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.read.dispose()
+        self.write.dispose()
+
+
+def open_database(place: Path | str) -> Engines:
+    """Reach a database: a file of SQLite, or the URL of either kind.
+
+    Raises
+    ------
+    ValueError
+        The URL is of another kind.
+    StoreBusyError
+        Another orchestrator works on a database of PostgreSQL.
+    """
+    url = url_of(place)
+    return _sqlite(url) if url.get_backend_name() == SQLITE else _postgresql(url)
+
+
+def url_of(place: Path | str) -> URL:
+    """Read where a database is; errors as of `open_database`, and none of them shows a password."""
+    if isinstance(place, Path):
+        return URL.create(SQLITE, database=str(place))
+    expected = "expected sqlite:////FOLDER/FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+    try:
+        url = make_url(place)
+    except ArgumentError:
+        raise ValueError(f"the store's URL is none: {expected}") from None
+    kind = url.get_backend_name()
+    if kind == POSTGRESQL:
+        return url.set(drivername="postgresql+psycopg")
+    if kind == SQLITE and url.database and Path(url.database).is_absolute():
+        return url.set(drivername=SQLITE)
+    raise ValueError(f"the store cannot be at {url.render_as_string()}: {expected}")
+
+
+def _sqlite(url: URL) -> Engines:
+    """Open a file, whose folder exists. Never on a network file system: SQLite's locks do not hold there."""
+    path = Path(url.database or "")
+    engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    reserve = Reserve(path.with_name(path.name + "-reserve"))
+    return Engines(engine, engine.execution_options(writes=True), reserve.look)
+
+
+def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    # Python's sqlite3 opens transactions by itself, and late; ours begin where `_begin` says.
+    connection.isolation_level = None
+    # FULL: what Train has answered survives a power cut, too.
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    writes: Any = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql(url: URL) -> Engines:
+    """Reach a server.
+
+    All is written through one connection, which holds the lock by which other orchestrators know that this one is at
+    work. Should the connection break, the server gives the lock up with it, and nothing is written before it is had
+    again: what another orchestrator has taken over meanwhile, this one cannot touch.
+    """
+    read = create_engine(
+        url,
+        isolation_level="REPEATABLE READ",
+        execution_options={"postgresql_readonly": True},
+        pool_size=_READERS,
+        max_overflow=0,
+        pool_timeout=_WAIT_SECONDS,
+        pool_pre_ping=True,
+        connect_args=_CLIENT,
+    )
+    write = create_engine(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=_WAIT_SECONDS,
+        pool_pre_ping=True,
+        connect_args=_CLIENT,
+    )
+    event.listen(write, "connect", _take)
+    return Engines(read, write, lambda: None)
+
+
+def _take(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    for statement in _SESSION:
+        connection.execute(statement)
+    taken = connection.execute(_TAKE_LOCK, (_LOCK,)).fetchone()[0]
+    connection.commit()
+    if not taken:
+        connection.close()
+        raise StoreBusyError("another orchestrator works on the store's database")

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where a store lies: every test of one runs on SQLite and on a real PostgreSQL, where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import postgresql
+import pytest
+
+Place = Path | str
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgresql.Server]:
+    try:
+        with postgresql.running() as server:
+            yield server
+    except postgresql.PostgresqlMissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "sqlite":
+        return tmp_path / "s.sqlite"
+    server: postgresql.Server = request.getfixturevalue("server")
+    return server.new_url()
