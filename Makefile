@@ -10,7 +10,7 @@ NETWORK ?= stardist2d
 SCHEDULES ?= 100000
 SPREAD := --numprocesses auto --maxprocesses 4
 STUBS := proto/dl4mic/v1
-SOURCES := proto services/_sdk orchestrator tests $(filter-out services/_sdk,$(patsubst %/,%,$(wildcard services/*/)))
+SOURCES := proto services/_sdk orchestrator helm tests $(filter-out services/_sdk,$(patsubst %/,%,$(wildcard services/*/)))
 
 .DEFAULT_GOAL := help
 
@@ -56,6 +56,9 @@ format: $(SETUP) ## bring the code into its form
 stubs: $(SETUP) ## generate the stubs of the contract anew
 	$(BIN)/python proto/generate.py
 
+chart: $(SETUP) ## write the chart's list of services and its dashboards anew
+	$(BIN)/python helm/generate.py
+
 lock: $(SETUP) ## resolve every lock anew
 	$(BIN)/python tests/lock.py
 
@@ -63,4 +66,4 @@ clean: ## delete .venv and all that was built
 	rm -rf $(VENV) build demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo check test schedules bench format stubs lock clean
+.PHONY: help setup demo check test schedules bench format stubs chart lock clean

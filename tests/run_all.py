@@ -89,8 +89,24 @@ def missing(name: str, reason: Exception) -> Part:
 
 
 def parts() -> list[Part]:
-    """Run everything: what has many files first, then the rest side by side."""
-    done = [_here("architecture, unit, contract", *SPREAD, *map("tests/{}".format, QUICK))]
+    """Run everything, the quick parts first."""
+    here = Path(sys.executable)
+    done = [
+        pytest(
+            "architecture, unit, contract",
+            here,
+            *SPREAD,
+            "tests/architecture",
+            "tests/unit",
+            "tests/contract",
+        )
+    ]
+    done.append(pytest("chart", here, *SPREAD, "tests/chart"))
+    done.append(pytest("integration", here, "tests/integration"))
+    running = "{}.{}".format(*sys.version_info)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        done += pool.map(_sdk_under, [each for each in SDK_PYTHONS if each != running])
+    done.append(_service_under(SDK_PYTHONS[0]))
     variables, absent = _peers()
     rest = [
         partial(_here, "integration", "tests/integration"),

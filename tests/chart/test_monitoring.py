@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Alert rules and dashboards: rules fire when they should and not before, and ask for metrics that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from charts import CHART
+
+from dl4mic_orchestrator.metrics import Metrics
+from dl4mic_orchestrator.store import Store
+
+RULES = CHART / "alerts" / "rules.yaml"
+DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(
+    PROMTOOL is None, reason="promtool is not installed here (Debian's package prometheus)"
+)
+
+
+def promtool(*arguments: str) -> None:
+    assert PROMTOOL is not None
+    done = subprocess.run(
+        [PROMTOOL, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Yield (where, expression) of every panel and rule, with a range in place of Grafana's variable."""
+    for path in DASHBOARDS:
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                yield (
+                    f"{path.stem}: {panel['title']}",
+                    target["expr"].replace("$__rate_interval", "2m"),
+                )
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+
+
+@needs_promtool
+def test_the_rules_are_rules() -> None:
+    promtool("check", "rules", str(RULES))
+
+
+@needs_promtool
+def test_each_alert_fires_when_it_should_and_not_before() -> None:
+    promtool("test", "rules", str(Path(__file__).with_name("alerts.yaml")))
+
+
+def test_each_alert_has_a_case_in_which_it_fires() -> None:
+    text = yaml.safe_load(Path(__file__).with_name("alerts.yaml").read_text())
+    cases = [case for test in text["tests"] for case in test["alert_rule_test"]]
+    fire = {case["alertname"] for case in cases if case["exp_alerts"]}
+    quiet = {case["alertname"] for case in cases if not case["exp_alerts"]}
+    alerts = {
+        rule["alert"]
+        for group in yaml.safe_load(RULES.read_text())["groups"]
+        for rule in group["rules"]
+    }
+    assert fire == quiet == alerts
+
+
+def test_the_guide_says_of_each_alert_what_to_do() -> None:
+    guide = (CHART.parent / "README.md").read_text()
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            assert f"`{rule['alert']}`" in guide, rule["alert"]
+
+
+@needs_promtool
+def test_every_expression_of_the_dashboards_is_one(tmp_path: Path) -> None:
+    recorded = [
+        {"record": f"panel:{number}", "expr": expression}
+        for number, (_, expression) in enumerate(expressions())
+    ]
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": recorded}]}))
+    promtool("check", "rules", str(path))
+
+
+SUFFIX = re.compile(r"_(total|bucket|count|sum)$")
+LABELS = re.compile(r"by \(([^)]*)\)|([a-z]+)\s*(?:=~|!~|!=|=)\s*\"")
+ADDED = {"le", "job"}
+"""Labels of a histogram's buckets, and of what Prometheus scrapes."""
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Each metric of an orchestrator -> its labels."""
+    metrics = Metrics(Store(tmp_path_factory.mktemp("store") / "store.sqlite"))
+    metrics.observe(lambda: (), lambda: 0, lambda: 0)
+    collectors = metrics.registry._collector_to_names
+    found = {each._name: each for each in collectors if hasattr(each, "_name")}
+    found |= {each.name: each for each in metrics.registry.collect() if each.name not in found}
+    return {name: set(getattr(each, "_labelnames", ())) for name, each in found.items()}
+
+
+@pytest.mark.parametrize(("where", "expression"), [*expressions()])
+def test_every_expression_asks_for_metrics_and_labels_that_there_are(
+    where: str, expression: str, known: dict[str, set[str]]
+) -> None:
+    asked = {SUFFIX.sub("", name) for name in re.findall(r"\b(?:dl4mic|process)_\w+", expression)}
+    assert asked and asked <= set(known), where
+    found = {
+        word.strip()
+        for pair in LABELS.findall(expression)
+        for words in pair
+        for word in words.split(",")
+    }
+    assert found - {""} <= set().union(*(known[name] for name in asked)) | ADDED, where
+
+
+def test_no_metric_is_left_out_of_the_dashboards(known: dict[str, set[str]]) -> None:
+    asked = " ".join(expression for where, expression in expressions() if ":" in where)
+    ours = [name for name in sorted(known) if name.startswith("dl4mic_")]
+    assert [name for name in ours if name not in asked] == []
