@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -27,6 +28,15 @@ class Address:
 
     target: str
     same_machine: bool
+
+    @property
+    def loopback(self) -> bool:
+        """Whether what is sent there stays on this machine."""
+        host = self.target.rpartition(":")[0].strip("[]")
+        try:
+            return self.same_machine or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
 
     def __str__(self) -> str:
         return self.target

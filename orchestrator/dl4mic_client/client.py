@@ -14,6 +14,7 @@ from dl4mic.v1 import catalog_pb2, job_pb2, network_pb2, request_pb2
 from dl4mic_client import address as addresses
 from dl4mic_client import parameters as typed
 from dl4mic_client import transfer
+from dl4mic_client.access import Access
 from dl4mic_client.connection import Connection
 from dl4mic_client.errors import Unreachable
 from dl4mic_client.job import Job
@@ -43,18 +44,20 @@ def connect(server: str | None = None) -> Client:
     ----------
     server : str, optional
         "HOST:PORT" or "unix:///path". Without it the environment's DL4MIC_SERVER counts, and
-        without that this user's embedded orchestrator, which is started if it does not run.
+        without that this user's embedded orchestrator, which is started if it does not run. To
+        another machine it is DL4MIC_TOKEN (or DL4MIC_TOKEN_FILE) that says who calls, and
+        DL4MIC_CA that names the file of the authority for its certificate.
 
     Raises
     ------
     Refused
-        The text is no address.
+        The text is no address, or the token would go there unencrypted.
     Unreachable
         The embedded orchestrator cannot be started.
     """
     text = server or os.environ.get("DL4MIC_SERVER", "")
     if text:
-        return Client(Connection(addresses.parse(text)))
+        return Client(Connection(addresses.parse(text), access=Access.of_environment()))
     if sys.platform == "win32":
         raise Unreachable("An embedded server needs Linux or macOS.", "Name a server by --server.")
     from dl4mic_client.embedded import Embedded

@@ -18,6 +18,7 @@ from dl4mic.v1 import (
     network_pb2_grpc,
 )
 from dl4mic_client import errors
+from dl4mic_client.access import Access
 from dl4mic_client.address import Address
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ CHUNK_BYTES = 1 << 20
 """Largest piece of content in one message, as the contract says."""
 
 
+_NO_ACCESS = Access()
+
+
 class Connection:
     """A channel to one server and its services.
 
@@ -41,12 +45,19 @@ class Connection:
     revive : callable, optional
         Starts the server again where that is the caller's to do (the embedded orchestrator ends
         by itself when idle). Called once for a call that found no server.
+    access : Access, optional
+        What the server asks for. `Refused` is raised when it would give a token away.
     """
 
-    def __init__(self, address: Address, revive: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        revive: Callable[[], None] | None = None,
+        access: Access = _NO_ACCESS,
+    ) -> None:
         self.address = address
         self._revive = revive
-        self._channel = grpc.insecure_channel(address.target, options=_CHANNEL_OPTIONS)
+        self._channel = access.open(address, _CHANNEL_OPTIONS)
         self.networks = network_pb2_grpc.NetworkServiceStub(self._channel)
         self.jobs = job_pb2_grpc.JobServiceStub(self._channel)
         self.data = data_pb2_grpc.DataServiceStub(self._channel)

@@ -159,17 +159,25 @@ def from_rpc(error: grpc.RpcError, server: str) -> ClientError:
 
 _FAULTS_OF_THE_SERVER = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS", "ABORTED"})
 # What gRPC's own transport says; anything else under UNAVAILABLE was said by the server.
+_TLS_WORDS = ("handshake", "certificate", "verification")
 _TRANSPORT_WORDS = ("connect", "socket", "dns", "transport", "goaway", "resolver", "ping")
 
 
 def _unreachable(code: str, text: str, server: str) -> Unreachable:
     hint = "Check that it runs and that the address is right (--server or DL4MIC_SERVER)."
+    if any(word in text.lower() for word in _TLS_WORDS):
+        return Unreachable(
+            f"The server at {server} does not prove who it is: {text}",
+            "Check DL4MIC_CA, the certificate of its authority, and DL4MIC_TLS_NAME.",
+        )
     if code == "DEADLINE_EXCEEDED":
         return Unreachable(f"The server at {server} did not answer in time.", hint)
     if code == "CANCELLED":
         return Unreachable(f"The server at {server} was ending when the call came.", hint)
     if text and not any(word in text.lower() for word in _TRANSPORT_WORDS):
         return Unreachable(f"The server at {server} cannot do this now: {text}", "Try again later.")
+    if not server.startswith("unix:"):
+        hint += " If it speaks TLS, set DL4MIC_CA."
     return Unreachable(f"No server answers at {server}.", hint)
 
 

@@ -18,6 +18,7 @@ from dl4mic_orchestrator.settings import (
     instance_environment,
     is_loopback,
     runtime_folder,
+    store_place,
     workspace_folder,
 )
 
@@ -39,10 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     logs.set_up()
     from dl4mic_orchestrator.app import WorkspaceBusyError, run
+    from dl4mic_orchestrator.store import StoreError
 
     try:
         run(settings)
-    except (WorkspaceBusyError, OSError, ValueError) as error:
+    except (WorkspaceBusyError, StoreError, OSError, ValueError) as error:
         logging.getLogger(__name__).error("cannot serve: %s", error)
         return 1
     return 0
@@ -58,11 +60,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """
     workspace = options.workspace.resolve()
     address = f"unix://{options.socket.resolve()}" if options.socket else options.listen
-    if not options.insecure and not socket_path(address) and not is_loopback(address):
-        raise ValueError(
-            f"--listen {address}: everybody who reaches this address could use the server; "
-            "say --insecure if that is meant, or listen on localhost"
-        )
+    _check_front(options, address)
     services = options.services.resolve()
     if not services.is_dir():
         raise ValueError(f"--services {options.services}: there is no such folder")
@@ -73,6 +71,10 @@ def settings_of(options: argparse.Namespace) -> Settings:
         address=address,
         environments=(options.environments or workspace / "environments").resolve(),
         runtime=runtime_folder(workspace),
+        store=store_place(workspace, options.store),
+        certificate=options.tls_certificate,
+        key=options.tls_key,
+        tokens=options.tokens,
         roots=dict(_root(text) for text in options.root),
         environment=instance_environment(),
         exit_when_idle_seconds=options.exit_when_idle,
@@ -95,7 +97,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--socket", type=Path, help="serve on this Unix socket, for its user alone")
     add("--listen", default="localhost:50051", metavar="ADDRESS", help="HOST:PORT or unix:///path")
     add("--insecure", action="store_true", help="let --listen take an address that others reach")
+    add("--tls-certificate", type=Path, metavar="FILE", help="speak TLS, with this certificate")
+    add("--tls-key", type=Path, metavar="FILE", help="private key of the certificate")
+    add("--tokens", type=Path, metavar="FILE", help="who may call; see `dl4mic token`")
     add("--workspace", type=Path, default=workspace_folder(), help="folder of all its files")
+    add(
+        "--store",
+        metavar="URL",
+        help="database of the records: sqlite:////FILE or postgresql+psycopg://...; with a password, say it by "
+        "DL4MIC_STORE_URL; without both, a file in the workspace",
+    )
     add("--services", type=Path, default=_REPOSITORY / "services", help="folder of the services")
     add("--sdk", type=Path, help="sources of the SDK; without it, SERVICES/_sdk")
     add("--environments", type=Path, help="folder of the environments, for several workspaces")
@@ -135,6 +146,23 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{days} environments",
     )
     return parser
+
+
+def _check_front(options: argparse.Namespace, address: str) -> None:
+    """Refuse an address that anybody could reach and use, and flags that contradict each other."""
+    if bool(options.tls_certificate) != bool(options.tls_key):
+        raise ValueError("--tls-certificate and --tls-key belong together; name both files")
+    if socket_path(address):
+        if options.tls_certificate or options.tokens:
+            raise ValueError("a Unix socket is for its user alone: it takes no TLS and no tokens")
+        return
+    guarded = options.tls_certificate and options.tokens
+    if not (guarded or options.insecure or is_loopback(address)):
+        raise ValueError(
+            f"--listen {address}: everybody who reaches this address could use the server; give it "
+            "--tls-certificate, --tls-key and --tokens, say --insecure if that is meant, "
+            "or listen on localhost"
+        )
 
 
 def _sources(sdk: Path) -> tuple[Path, Path]:

@@ -43,15 +43,18 @@ from dl4mic_orchestrator.dial import Dialler
 from dl4mic_orchestrator.environments import Environments
 from dl4mic_orchestrator.examination import Examination
 from dl4mic_orchestrator.follow import Patience
+from dl4mic_orchestrator.front.authentication import Authentication
+from dl4mic_orchestrator.front.tls import Certificate
+from dl4mic_orchestrator.front.tokens import Tokens
 from dl4mic_orchestrator.inventory import Inventory
 from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.plan import Limits
 from dl4mic_orchestrator.reconcile import Reconciler
 from dl4mic_orchestrator.records import Gpu
 from dl4mic_orchestrator.registry import BentoContent, Registry
-from dl4mic_orchestrator.settings import STORE, Settings, find_uv
+from dl4mic_orchestrator.settings import Settings, find_uv
 from dl4mic_orchestrator.settle import Settlement
-from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.store import Store, file_of
 from dl4mic_orchestrator.uses import Uses
 from dl4mic_orchestrator.warm import WarmPool
 
@@ -77,11 +80,13 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = _lock(settings.workspace)
+        self._certificate = _certificate(settings)
+        self._authentication = Authentication(Tokens(settings.tokens) if settings.tokens else None)
+        self._lock = _lock(file_of(settings.store))
         for folder in (settings.jobs, settings.uploads, settings.models, settings.environments):
             folder.mkdir(parents=True, exist_ok=True)
         self.catalog = Catalog(_read_services(settings.services))
-        self.store = Store(settings.workspace / STORE)
+        self.store = Store(settings.store)
         self.metrics = Metrics(self.store, [each.name for each in self.catalog])
         self.callers = Callers(self.metrics.called)
         self._registry = Registry(self.store.models, BentoContent(settings.models))
@@ -127,7 +132,10 @@ class App:
         self._registry.sweep(open_jobs)
         threading.Thread(target=self.reconciler.run, name="reconcile", daemon=True).start()
         self._listening = listen(
-            self._settings.address, self._servicers(), interceptors=[self.callers]
+            self._settings.address,
+            self._servicers(),
+            interceptors=[self.callers, self._authentication],
+            credentials=self._certificate.credentials() if self._certificate else None,
         )
         log.info("serving on %s", self._listening.address)
         _announce(self._listening.address)
@@ -214,7 +222,9 @@ class App:
         models = ModelApi(self._registry, self._uses.of_model)
         maintenance = self._make_maintenance(data)
         return {
-            add_NetworkServiceServicer_to_server: NetworkApi(admission, self._warm, wake),
+            add_NetworkServiceServicer_to_server: NetworkApi(
+                admission, self._warm, wake, self._authentication.identify
+            ),
             add_JobServiceServicer_to_server: jobs,
             add_CatalogServiceServicer_to_server: catalog,
             add_DataServiceServicer_to_server: data,
@@ -266,17 +276,28 @@ def _announce(address: str) -> None:
     sys.stdout.flush()
 
 
-def _lock(workspace: Path) -> TextIO:
-    """Keep a second orchestrator out of a workspace; the lock goes with our process, whatever ends it."""
-    workspace.mkdir(parents=True, exist_ok=True)
+def _lock(store: Path | None) -> TextIO | None:
+    """Keep a second orchestrator from a store in a file; the lock goes with our process, whatever ends it.
+
+    A database server locks by itself, and where there is one, the workspace may lie where locks of files do not hold.
+    """
+    if store is None:
+        return None
+    store.parent.mkdir(parents=True, exist_ok=True)
     # Python opens files so that the processes which we start do not inherit them, nor this lock.
-    file = (workspace / "orchestrator.lock").open("w")
+    file = (store.parent / "orchestrator.lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
-        raise WorkspaceBusyError(f"another orchestrator works in {workspace}") from error
+        raise WorkspaceBusyError(f"another orchestrator works in {store.parent}") from error
     return file
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    if settings.certificate is None or settings.key is None:
+        return None
+    return Certificate(settings.certificate, settings.key)
 
 
 def _read_services(folder: Path) -> list[Service]:

@@ -16,7 +16,9 @@ from dl4mic_orchestrator.cleaning import Retention
 from dl4mic_orchestrator.records import Allowance
 
 STORE = "store.sqlite"
-_NOT_FOR_INSTANCES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX")
+_STORE_URL = "DL4MIC_STORE_URL"
+_SECRETS = (_STORE_URL, "DL4MIC_TOKEN", "DL4MIC_TOKEN_FILE")
+_NOT_FOR_INSTANCES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", *_SECRETS)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class Settings:
         Folders of the SDK and of the contract, which every service's environment gets.
     address
         Where it is served: ``unix:///path`` or ``HOST:PORT``.
+    store
+        File of SQLite, or URL of a database; the URL may hold a password.
+    certificate, key
+        Files in PEM form of the server's certificate and its private key; None for no TLS.
+    tokens
+        File that says who may call; None for everybody who reaches the address.
     roots
         Data roots: name -> folder.
     environments
@@ -68,6 +76,10 @@ class Settings:
     address: str
     environments: Path
     runtime: Path
+    store: Path | str = field(repr=False)
+    certificate: Path | None = None
+    key: Path | None = None
+    tokens: Path | None = None
     roots: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     exit_when_idle_seconds: float | None = None
@@ -106,6 +118,11 @@ def workspace_folder() -> Path:
     return Path(named).expanduser() if named else Path(data).expanduser() / "dl4mic"
 
 
+def store_place(workspace: Path, named: str | None) -> Path | str:
+    """Tell where the store is: as named, else by DL4MIC_STORE_URL, else in the workspace."""
+    return named or os.environ.get(_STORE_URL) or workspace / STORE
+
+
 def is_loopback(address: str) -> bool:
     """Say whether only this machine reaches HOST:PORT."""
     host = address.rpartition(":")[0].strip("[]")
@@ -123,7 +140,7 @@ def runtime_folder(workspace: Path) -> Path:
 
 
 def instance_environment() -> dict[str, str]:
-    """Give the environment for the processes that are started: ours, less what would bend their imports."""
+    """Give the environment for the processes that are started: ours, less secrets and what would bend imports."""
     return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_INSTANCES}
 
 

@@ -17,6 +17,7 @@ from dl4mic_client.cli.program import program
 from dl4mic_client.cli.run import run
 from dl4mic_client.cli.serve import serve
 from dl4mic_client.cli.submit import predict, qc, train
+from dl4mic_client.cli.token import token
 
 __all__ = ["main"]
 
@@ -42,6 +43,7 @@ for _command in (
     doctor,
     backup,
     restore,
+    token,
 ):
     main.add_command(_command)
 

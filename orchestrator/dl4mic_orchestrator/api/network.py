@@ -40,10 +40,14 @@ from dl4mic.v1.request_pb2 import (
 )
 from dl4mic_orchestrator.api.errors import relayed, translated
 from dl4mic_orchestrator.catalog import Catalog
+from dl4mic_orchestrator.front.tokens import Identity
 from dl4mic_orchestrator.records import Allowance, Capacity, Device, Model, WarmKey
 from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.store.jobs import JobNotFoundError, JobStore
 from dl4mic_orchestrator.store.models import ModelNotFoundError
+
+Identify = Callable[[grpc.ServicerContext], Identity]
+"""Tells who calls."""
 
 _WARM_WAIT_SECONDS = 600.0
 _MODEL_NAME = "header.model.name"
@@ -87,7 +91,7 @@ class Admission:
     allowance: Callable[[str], Allowance]
     disk_use: Callable[[str], int]
 
-    def admit(self, request: Request, *, local: bool, caller: str) -> Job:
+    def admit(self, request: Request, *, local: bool, caller: Identity) -> Job:
         """Check a request and record its job; repeating it returns the same job.
 
         Raises
@@ -193,10 +197,17 @@ class Admission:
 class NetworkApi(NetworkServiceServicer):
     """The contract's NetworkService over all networks of the catalogue."""
 
-    def __init__(self, admission: Admission, warm: WarmInstances, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        warm: WarmInstances,
+        wake: Callable[[], None],
+        identify: Identify,
+    ) -> None:
         self._admission = admission
         self._warm = warm
         self._wake = wake
+        self._identify = identify
 
     def Describe(self, request: DescribeRequest, context: grpc.ServicerContext) -> Network:
         """Answer with a network's manifest and the devices of this machine."""
@@ -252,7 +263,7 @@ class NetworkApi(NetworkServiceServicer):
     def _take(self, request: Request, context: grpc.ServicerContext) -> Job:
         local = is_local(context)
         with translated():
-            job = self._admission.admit(request, local=local, caller=_caller(context))
+            job = self._admission.admit(request, local=local, caller=self._identify(context))
         self._wake()
         return job
 
@@ -308,15 +319,15 @@ def _check_network(field: str, model: str, its_network: str, network: str) -> No
         raise refuse(f"{field}.name", words)
 
 
-def _job_of(request: Request, network: str, caller: str) -> Job:
+def _job_of(request: Request, network: str, caller: Identity) -> Job:
     options = request.options
     verb = verb_word(request)
     job = Job(
         id=options.job_id or f"{verb.partition('_')[0]}-{uuid.uuid4().hex[:8]}",
         title=options.title,
         network=network,
-        project=options.project or "default",
-        caller=caller,
+        project=_project(options.project, caller),
+        caller=caller.name,
         priority=options.priority,
         labels=dict(options.labels.items()),
     )
@@ -324,6 +335,9 @@ def _job_of(request: Request, network: str, caller: str) -> Job:
     return job
 
 
-def _caller(context: grpc.ServicerContext) -> str:
-    """Name who called: the machine, until callers prove who they are."""
-    return "local" if is_local(context) else context.peer().rpartition(":")[0]
+def _project(asked: str, caller: Identity) -> str:
+    """Tell the project of a request: that of the caller, who may name no other."""
+    if caller.project and asked not in ("", caller.project):
+        words = f"your token is for the project {caller.project}, not {asked}; leave it out"
+        raise refuse("options.project", words)
+    return asked or caller.project or "default"

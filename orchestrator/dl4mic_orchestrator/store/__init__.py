@@ -7,12 +7,21 @@ from pathlib import Path
 
 from dl4mic_orchestrator.store.census import Census
 from dl4mic_orchestrator.store.database import Database
-from dl4mic_orchestrator.store.engines import StoreBusyError
+from dl4mic_orchestrator.store.engines import StoreBusyError, StoreError, file_of
 from dl4mic_orchestrator.store.instances import InstanceStore
 from dl4mic_orchestrator.store.jobs import JobStore
 from dl4mic_orchestrator.store.models import ModelStore
 
-__all__ = ["Census", "InstanceStore", "JobStore", "ModelStore", "Store", "StoreBusyError"]
+__all__ = [
+    "Census",
+    "InstanceStore",
+    "JobStore",
+    "ModelStore",
+    "Store",
+    "StoreBusyError",
+    "StoreError",
+    "file_of",
+]
 
 
 class Store:
@@ -27,6 +36,8 @@ class Store:
     ------
     ValueError
         The URL is of another kind.
+    StoreError
+        The database cannot be reached, or read.
     StoreBusyError
         Another orchestrator works on a database of PostgreSQL; a file of SQLite is guarded by who opens it.
     """

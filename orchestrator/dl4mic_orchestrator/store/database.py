@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError
 
-from dl4mic_orchestrator.store.engines import open_database
+from dl4mic_orchestrator.store.engines import StoreError, open_database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _AT_ONCE = 500
@@ -25,11 +26,19 @@ class Database:
     ----------
     place
         File of SQLite, or URL; errors as of `engines.open_database`.
+
+    Raises
+    ------
+    StoreError
+        It cannot be reached, or read.
     """
 
     def __init__(self, place: Path | str) -> None:
         self._engines = open_database(place)
-        self._migrate()
+        try:
+            self._migrate()
+        except OperationalError as error:
+            raise StoreError(f"the store cannot be opened: {error.orig}") from error
 
     def read(self) -> AbstractContextManager[Connection]:
         """Open a transaction that sees one state of the database."""

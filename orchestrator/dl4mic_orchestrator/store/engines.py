@@ -39,7 +39,11 @@ _CLIENT = {
 }
 
 
-class StoreBusyError(Exception):
+class StoreError(Exception):
+    """The store cannot be used; the message says why, without a password."""
+
+
+class StoreBusyError(StoreError):
     """Another orchestrator works on the database."""
 
 
@@ -96,6 +100,12 @@ def url_of(place: Path | str) -> URL:
     if kind == SQLITE and url.database and Path(url.database).is_absolute():
         return url.set(drivername=SQLITE)
     raise ValueError(f"the store cannot be at {url.render_as_string()}: {expected}")
+
+
+def file_of(place: Path | str) -> Path | None:
+    """Name the file of a database; None for one on a server. Errors as of `open_database`."""
+    url = url_of(place)
+    return Path(url.database or "") if url.get_backend_name() == SQLITE else None
 
 
 def _sqlite(url: URL) -> Engines:

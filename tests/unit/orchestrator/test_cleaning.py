@@ -104,7 +104,8 @@ class Workspace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.settings = Settings(folder, folder, (), "localhost:0", folder / "environments", folder)
+        places = (folder / "environments", folder, folder / "store.sqlite")
+        self.settings = Settings(folder, folder, (), "localhost:0", *places)
         for path in ("jobs", "uploads", "models", "environments"):
             (folder / path).mkdir()
         self.store = Store(folder / "store.sqlite")
