@@ -269,7 +269,8 @@ class Attempts:
             outcome = self._follower(job).follow(
                 called, lambda: look().alive, interruption, self.patience
             )
-        if outcome is None:
+        fault = look().fault
+        if outcome is None or (fault is not None and outcome.state is not JobState.SUCCEEDED):
             raise unavailable(look())
         return outcome
 
@@ -277,21 +278,20 @@ class Attempts:
         self, job: JobMessage, instance: Instance, state: State, interruption: Interruption
     ) -> tuple[State, Probe]:
         """Wait for a place, and say so: PENDING in a cluster's queue, STARTING on the way up."""
-        place = ""
+        place = said = ""
 
         def heard(probe: Probe) -> None:
-            nonlocal place
+            nonlocal place, said
             interruption.check()
             if probe.place and not place:
                 place = probe.place
                 found = {**state, **probe.found}
                 self.store.instances.give_place(instance.id, found, place, time.time())
                 self.placed()
-            waits = JobState.STARTING if probe.place else JobState.PENDING
-            if probe.waiting:
-                self.store.jobs.change_state(
-                    job.id, job.attempt, waits, waiting_reason=probe.waiting
-                )
+            if probe.waiting not in ("", said):
+                said = probe.waiting
+                waits = JobState.STARTING if probe.place else JobState.PENDING
+                self.store.jobs.change_state(job.id, job.attempt, waits, waiting_reason=said)
 
         return await_arrival(self.backend, state, heard)
 
@@ -359,9 +359,17 @@ class Attempts:
 def _weigh(outcome: Outcome, told: Outcome | None) -> Outcome:
     """Choose between how an attempt seemed to end and what it said itself, which is truer.
 
-    What an instance says that had to be killed only echoes the kill, unless it is success.
+    What an instance says that was killed, or was made to end, only echoes that, unless it is success.
     """
-    killed = outcome.error is not None and outcome.error.code == JobError.UNRESPONSIVE
-    if told is None or (killed and told.state is not JobState.SUCCEEDED):
+    if told is None:
+        return outcome
+    code = outcome.error.code if outcome.error is not None else None
+    crashed = told.error is not None and told.error.code == JobError.CRASHED
+    if told.state is not JobState.SUCCEEDED and (
+        code == JobError.UNRESPONSIVE or (crashed and code in _FROM_OUTSIDE)
+    ):
         return outcome
     return told
+
+
+_FROM_OUTSIDE = (JobError.PREEMPTED, JobError.NODE_LOST)

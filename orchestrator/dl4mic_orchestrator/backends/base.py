@@ -97,7 +97,7 @@ class Probe:
     waiting
         Why nobody can dial it yet, in words; empty when it can be dialled, or is gone.
     fault
-        Why it is gone, where the backend knows.
+        Why it is gone, or was asked to end by others than us, where the backend knows.
     found
         What to add to its state, so that it is known after a restart.
     """

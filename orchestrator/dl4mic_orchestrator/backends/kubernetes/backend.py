@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Launch, find and end instances on Kubernetes: a call to launch, two to end; all else is read from watches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from dl4mic_orchestrator.backends.base import (
+    LaunchSpec,
+    Probe,
+    Progress,
+    ServiceSpec,
+    State,
+    UnavailableError,
+)
+from dl4mic_orchestrator.backends.images import ServiceImages, image_of
+from dl4mic_orchestrator.backends.kubernetes import client
+from dl4mic_orchestrator.backends.kubernetes.cache import Mirror, Object
+from dl4mic_orchestrator.backends.kubernetes.client import ApiError, Kind
+from dl4mic_orchestrator.backends.kubernetes.manifests import (
+    INSTANCE,
+    Manifest,
+    Version,
+    manifest_of,
+    name_of,
+    selector_of,
+)
+from dl4mic_orchestrator.backends.kubernetes.nodes import capacity_of
+from dl4mic_orchestrator.backends.kubernetes.reading import Sight, probe_of, queue_positions
+from dl4mic_orchestrator.backends.kubernetes.settings import KubernetesSettings
+from dl4mic_orchestrator.backends.kubernetes.volumes import NotOnVolumeError, Volumes
+from dl4mic_orchestrator.records import Capacity
+
+_FIRST_LOOK_SECONDS = 60.0
+_KILL_SECONDS = 15.0
+"""Beyond a pod's grace period; then it is deleted without asking its node, which may be gone."""
+
+_MOST_LOG_BYTES = 1 << 20
+
+log = logging.getLogger(__name__)
+
+
+class Api(Protocol):
+    """The calls of a cluster that are used; see `client.ClusterClient`."""
+
+    def version(self) -> Version:
+        """Ask for the server's version."""
+
+    def create(self, kind: Kind, manifest: Manifest) -> Object:
+        """Make an object."""
+
+    def get(self, kind: Kind, name: str) -> Object:
+        """Get an object."""
+
+    def delete(self, kind: Kind, name: str, grace_seconds: int | None = None) -> None:
+        """Delete an object; one that is gone is no error."""
+
+    def list(self, kind: Kind, query: Mapping[str, str]) -> tuple[Sequence[Object], str]:
+        """List objects."""
+
+    def watch(
+        self, kind: Kind, query: Mapping[str, str], version: str
+    ) -> Iterator[tuple[str, Object]]:
+        """Tell what changes."""
+
+    def log(self, pod: str, most_bytes: int) -> str:
+        """Get what a pod said."""
+
+
+class KubernetesBackend:
+    """Jobs and Deployments of one namespace.
+
+    Parameters
+    ----------
+    images
+        By service.
+    volumes
+        Where the orchestrator's folders lie on claims.
+
+    Raises
+    ------
+    ConnectionError
+        The cluster does not answer, or lets us read nothing.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        settings: KubernetesSettings,
+        images: Mapping[str, ServiceImages],
+        volumes: Volumes,
+    ) -> None:
+        self._api = api
+        self._settings = settings
+        self._images = images
+        self._volumes = volumes
+        self._positions: tuple[int, dict[str, int]] = (-1, {})
+        self._news = threading.Condition()
+        selector = ",".join(f"{name}={value}" for name, value in selector_of(settings).items())
+        ours = {"labelSelector": selector}
+        self._mirrors = {
+            client.JOBS: self._mirror(client.JOBS, ours),
+            client.DEPLOYMENTS: self._mirror(client.DEPLOYMENTS, ours),
+            client.PODS: self._mirror(client.PODS, ours, _owner_of),
+            client.EVENTS: self._mirror(client.EVENTS, {"fieldSelector": "type=Warning"}, _subject),
+            client.NODES: self._mirror(client.NODES, {}),
+        }
+        self._version = self._first_look()
+
+    def prepare(self, service: ServiceSpec, progress: Progress) -> None:
+        """See that the service has an image; nodes fetch it."""
+        image_of(self._images, service.name, gpu=False)
+
+    def launch(self, spec: LaunchSpec, save: Callable[[State], None]) -> State:
+        """Have the cluster make a Job, or a Deployment."""
+        kind = client.DEPLOYMENTS if spec.warm else client.JOBS
+        image = image_of(self._images, spec.service.name, gpu=bool(spec.grant.gpus))
+        try:
+            manifest = manifest_of(spec, image, self._settings, self._volumes, self._version)
+        except NotOnVolumeError as error:
+            hint = "Name data in a data root of the server, or upload them."
+            raise UnavailableError("INVALID_INPUT", str(error), hint) from error
+        state = {"kind": kind.plural, "name": manifest["metadata"]["name"], "log": str(spec.log)}
+        save(state)
+        self._mirrors[kind].cache.put(self._create(kind, manifest))
+        return state
+
+    def probe(self, states: Sequence[State]) -> list[Probe]:
+        """Look at instances, as the watches told of them last."""
+        return [self._probe(state) for state in states]
+
+    def stop(self, state: State, grace_seconds: float) -> None:
+        """Delete an instance's objects; return when its pods are gone, or their node is."""
+        if "name" not in state:
+            return
+        self._keep_log(state)
+        self._api.delete(_kind(state), state["name"])
+        if not self._end_pods(state, round(grace_seconds), grace_seconds + _KILL_SECONDS):
+            log.warning("the pods of %s do not end; their node is not waited for", state["name"])
+            self._end_pods(state, 0, _KILL_SECONDS)
+
+    def capacity(self) -> Capacity:
+        """Say what the nodes have in all."""
+        return capacity_of(self._mirrors[client.NODES].cache.all(), self._settings)
+
+    def sweep(self, known: Callable[[], Container[str]]) -> None:
+        """Delete what is ours and nobody knows."""
+        found = [(kind, each) for kind in _OWNERS for each in self._mirrors[kind].cache.all()]
+        ids = known()
+        for kind, each in found:
+            instance_id = each["metadata"].get("labels", {}).get(INSTANCE, "")
+            if instance_id not in ids and "deletionTimestamp" not in each["metadata"]:
+                log.warning("nobody knows %s: it is deleted", each["metadata"]["name"])
+                self._api.delete(kind, each["metadata"]["name"])
+
+    def _mirror(
+        self, kind: Kind, query: Mapping[str, str], key_of: Callable[[Object], str] = lambda _: ""
+    ) -> Mirror:
+        return Mirror(kind.plural, _Watched(self._api, kind, query), self._tell, key_of)
+
+    def _first_look(self) -> Version:
+        try:
+            version = self._api.version()
+        except OSError as error:
+            raise ConnectionError(f"the cluster cannot be used: {error}") from error
+        for mirror in self._mirrors.values():
+            mirror.start()
+        end = time.monotonic() + _FIRST_LOOK_SECONDS
+        for kind, mirror in self._mirrors.items():
+            if not mirror.await_synced(max(0.0, end - time.monotonic())):
+                raise ConnectionError(f"the cluster does not tell of {kind.plural}")
+            if mirror.refused and kind in (client.JOBS, client.PODS):
+                raise ConnectionError(f"the cluster does not let us read {kind.plural}")
+        return version
+
+    def _tell(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    def _create(self, kind: Kind, manifest: Manifest) -> Object:
+        """Make an object; take it for ours when it was made already, by a call whose answer was lost."""
+        try:
+            return self._api.create(kind, manifest)
+        except ApiError as error:
+            if error.status != 409:
+                raise _cannot_create(error) from error
+        there = self._api.get(kind, manifest["metadata"]["name"])
+        if "deletionTimestamp" not in there["metadata"]:
+            return there
+        hint = "It is tried again by itself."
+        raise UnavailableError("PREEMPTED", "what ran before is being taken away still", hint)
+
+    def _probe(self, state: State) -> Probe:
+        if "name" not in state:
+            return Probe(alive=False, address="", place="")
+        pods = self._mirrors[client.PODS].cache.of(state["name"])
+        own = sorted((pod for pod, _ in pods), key=_made)
+        return probe_of(
+            Sight(
+                now=datetime.now(UTC),
+                owner=self._mirrors[_kind(state)].cache.get(state["name"]),
+                pods=own,
+                gone=frozenset(pod["metadata"]["uid"] for pod, is_there in pods if not is_there),
+                events=list(self._events([state["name"], *map(_name, own)])),
+                node=self._node,
+                pod_uid=state.get("pod", ""),
+                ahead=self._ahead(own[0]) if own else 0,
+            )
+        )
+
+    def _events(self, names: Iterable[str]) -> Iterator[Object]:
+        events = self._mirrors[client.EVENTS].cache
+        return (event for name in names for event, _ in events.of(name))
+
+    def _node(self, name: str) -> Object | None:
+        """Get a node; where we may not read them, one of which nothing is known."""
+        nodes = self._mirrors[client.NODES]
+        return {} if nodes.refused else nodes.cache.get(name)
+
+    def _ahead(self, pod: Object) -> int:
+        """Count the pods that go first; for all of them at once, after each change."""
+        cache = self._mirrors[client.PODS].cache
+        revision = cache.revision
+        if self._positions[0] != revision:
+            self._positions = (revision, queue_positions(cache.all()))
+        return self._positions[1].get(pod["metadata"]["uid"], 0)
+
+    def _pods(self, state: State) -> list[Object]:
+        pods = self._mirrors[client.PODS].cache.of(state["name"])
+        return [pod for pod, is_there in pods if is_there]
+
+    def _end_pods(self, state: State, grace_seconds: int, timeout_seconds: float) -> bool:
+        """Delete the pods with a grace period of their own; wait until they are gone, and say whether they are."""
+        asked: set[str] = set()
+        end = time.monotonic() + timeout_seconds
+        while pods := self._pods(state):
+            for pod in pods:
+                if pod["metadata"]["uid"] not in asked:
+                    asked.add(pod["metadata"]["uid"])
+                    self._api.delete(client.PODS, pod["metadata"]["name"], grace_seconds)
+            if time.monotonic() > end:
+                return False
+            with self._news:
+                self._news.wait(1.0)
+        return True
+
+    def _keep_log(self, state: State) -> None:
+        """Keep what the host said, where it did not end well: its pod goes, and its words with it."""
+        for pod in self._pods(state):
+            if pod["status"].get("phase") != "Failed" or not state.get("log"):
+                continue
+            try:
+                words = self._api.log(pod["metadata"]["name"], _MOST_LOG_BYTES)
+                Path(state["log"]).write_text(words, encoding="utf-8")
+            except OSError as error:
+                log.info("what %s said is lost: %s", pod["metadata"]["name"], error)
+
+
+_OWNERS = (client.JOBS, client.DEPLOYMENTS)
+
+
+class _Watched:
+    """One kind of object of the cluster."""
+
+    def __init__(self, api: Api, kind: Kind, query: Mapping[str, str]) -> None:
+        self.list = partial(api.list, kind, query)
+        self.watch = partial(api.watch, kind, query)
+
+
+def _kind(state: State) -> Kind:
+    return next(kind for kind in _OWNERS if kind.plural == state["kind"])
+
+
+def _owner_of(pod: Object) -> str:
+    return name_of(pod["metadata"].get("labels", {}).get(INSTANCE, ""))
+
+
+def _subject(event: Object) -> str:
+    return str(event["involvedObject"].get("name", ""))
+
+
+def _made(each: Object) -> str:
+    return str(each["metadata"].get("creationTimestamp", ""))
+
+
+def _name(each: Object) -> str:
+    return str(each["metadata"]["name"])
+
+
+def _cannot_create(error: ApiError) -> UnavailableError:
+    """Say why the cluster makes no Job: what it refuses, an administrator must mend; what breaks off comes back."""
+    if error.status in (403, 422, 400):
+        hint = "The administrator of the cluster can mend this; the job goes on by itself."
+        message = f"the cluster refuses the job: {error}"
+    else:
+        hint = "It is tried again by itself."
+        message = f"the cluster does not take the job: {error}"
+    return UnavailableError("ENVIRONMENT_UNAVAILABLE", message, hint)
