@@ -7,17 +7,23 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from dl4mic.check import Refused, check_name
 from dl4mic.server import socket_path
 from dl4mic_orchestrator import logs
 from dl4mic_orchestrator.allowances import read_allowances
+from dl4mic_orchestrator.backends.engine import ENGINES
+from dl4mic_orchestrator.backends.images import read_images
+from dl4mic_orchestrator.backends.kubernetes.settings import read_settings
 from dl4mic_orchestrator.cleaning import Retention
 from dl4mic_orchestrator.settings import (
+    BackendKind,
     Settings,
     instance_environment,
     is_loopback,
     runtime_folder,
+    sdk_python,
     store_place,
     workspace_folder,
 )
@@ -84,7 +90,39 @@ def settings_of(options: argparse.Namespace) -> Settings:
         cpus=options.cpus,
         projects=read_allowances(options.limit),
         retention=Retention(options.keep_jobs, options.keep_uploads, options.keep_environments),
+        sdk_python=sdk_python(),
+        **_backend(options),
     )
+
+
+def _backend(options: argparse.Namespace) -> dict[str, Any]:
+    """Read where instances run, and what that needs."""
+    backend = BackendKind(options.backend)
+    if backend is BackendKind.LOCAL:
+        return {}
+    if options.images is None:
+        raise ValueError(f"--backend {backend.value}: name the services' images by --images FILE")
+    told = {"backend": backend, "images": read_images(options.images)}
+    if backend is BackendKind.CONTAINER:
+        return {**told, "container_engine": options.engine or ""}
+    if options.kubernetes is None:
+        raise ValueError("--backend kubernetes: name its settings by --kubernetes FILE")
+    cluster = read_settings(options.kubernetes)
+    unknown = sorted(set(cluster.data_roots) - {_root(text)[0] for text in options.root})
+    if unknown:
+        raise ValueError(
+            f"--kubernetes {options.kubernetes}: data_roots.{unknown[0]}: no --root {unknown[0]}=DIR"
+        )
+    return {**told, "kubernetes": cluster}
+
+
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("where instances run").add_argument
+    kinds = [kind.value for kind in BackendKind]
+    add("--backend", choices=kinds, default=kinds[0], help="processes, containers or a cluster")
+    add("--images", type=Path, metavar="FILE", help="YAML, SERVICE: {cpu: IMAGE, gpu: IMAGE}")
+    add("--engine", choices=ENGINES, help="of containers; without it, the one there is")
+    add("--kubernetes", type=Path, metavar="FILE", help="YAML with the settings of that backend")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run an orchestrator; `backup` and `restore` keep what it has.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    _add_backend(parser)
     add = parser.add_argument
     add("--socket", type=Path, help="serve on this Unix socket, for its user alone")
     add("--listen", default="localhost:50051", metavar="ADDRESS", help="HOST:PORT or unix:///path")

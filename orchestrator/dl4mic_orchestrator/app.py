@@ -33,12 +33,11 @@ from dl4mic_orchestrator.api.model import ModelApi
 from dl4mic_orchestrator.api.network import Admission, NetworkApi
 from dl4mic_orchestrator.attempt import Attempts
 from dl4mic_orchestrator.backends.base import ServiceSpec
-from dl4mic_orchestrator.backends.local import LocalBackend
-from dl4mic_orchestrator.backends.nvml import find_gpus
+from dl4mic_orchestrator.backing import make_backend
 from dl4mic_orchestrator.briefing import ARTIFACTS, Briefing
 from dl4mic_orchestrator.callers import Callers
 from dl4mic_orchestrator.catalog import Catalog
-from dl4mic_orchestrator.data_check import DataCheck
+from dl4mic_orchestrator.data_check import DataCheck, GivenEnvironment, SdkEnvironment
 from dl4mic_orchestrator.dial import Dialler
 from dl4mic_orchestrator.environments import Environments
 from dl4mic_orchestrator.examination import Examination
@@ -50,7 +49,6 @@ from dl4mic_orchestrator.inventory import Inventory
 from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.plan import Limits
 from dl4mic_orchestrator.reconcile import Reconciler
-from dl4mic_orchestrator.records import Gpu
 from dl4mic_orchestrator.registry import BentoContent, Registry
 from dl4mic_orchestrator.settings import Settings, find_uv
 from dl4mic_orchestrator.settle import Settlement
@@ -97,14 +95,7 @@ class App:
         self._environments = Environments(
             settings.environments, settings.sources, find_uv(), settings.environment
         )
-        self._backend = LocalBackend(
-            self._environments,
-            settings.runtime,
-            settings.environment,
-            cpus=settings.cpus,
-            memory_bytes=settings.memory_bytes,
-            gpus=_gpus(),
-        )
+        self._backend = make_backend(settings, self._environments)
         self._patience = Patience(settings.heartbeat_timeout_seconds, settings.cancel_grace_seconds)
         self._warm = WarmPool(
             self.store.instances,
@@ -173,6 +164,10 @@ class App:
             raise KeyError(job_id)
         return self._settings.jobs / job_id / ARTIFACTS
 
+    def _sdk_environment(self) -> SdkEnvironment:
+        given = self._settings.sdk_python
+        return self._environments if given is None else GivenEnvironment(given)
+
     def _make_reconciler(self) -> Reconciler:
         settings = self._settings
         briefing = Briefing(
@@ -184,7 +179,7 @@ class App:
             backend=self._backend,
             catalog=self.catalog,
             briefing=briefing,
-            data_check=DataCheck(self._environments, settings.environment),
+            data_check=DataCheck(self._sdk_environment(), settings.environment),
             dialler=Dialler(),
             settlement=settlement,
             patience=self._patience,
@@ -309,11 +304,3 @@ def _read_services(folder: Path) -> list[Service]:
         except ManifestError as error:
             log.error("the service %s is left out: %s", manifest.parent.name, error)
     return services
-
-
-def _gpus() -> tuple[Gpu, ...]:
-    try:
-        import pynvml
-    except ImportError:
-        return ()
-    return find_gpus(pynvml)

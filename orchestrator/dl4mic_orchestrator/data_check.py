@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,17 @@ class SdkEnvironment(Protocol):
 
     def python_of_sdk(self, progress: Progress) -> Path:
         """Give its interpreter; make it first, if it is not there."""
+
+
+@dataclass(frozen=True)
+class GivenEnvironment:
+    """An environment that somebody else has made, as images hold one."""
+
+    python: Path
+
+    def python_of_sdk(self, progress: Progress) -> Path:
+        """Give its interpreter."""
+        return self.python
 
 
 class DataCheck:

@@ -10,8 +10,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
+from dl4mic_orchestrator.backends.images import ServiceImages
+from dl4mic_orchestrator.backends.kubernetes.settings import KubernetesSettings
 from dl4mic_orchestrator.cleaning import Retention
 from dl4mic_orchestrator.records import Allowance
 
@@ -19,6 +22,14 @@ STORE = "store.sqlite"
 _STORE_URL = "DL4MIC_STORE_URL"
 _SECRETS = (_STORE_URL, "DL4MIC_TOKEN", "DL4MIC_TOKEN_FILE")
 _NOT_FOR_INSTANCES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", *_SECRETS)
+
+
+class BackendKind(Enum):
+    """How instances are launched: as processes, as containers, or on a cluster."""
+
+    LOCAL = "local"
+    CONTAINER = "container"
+    KUBERNETES = "kubernetes"
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,14 @@ class Settings:
         What each project may use; ``*`` stands for those that are not named.
     retention
         For how long a clean-up keeps what nobody uses.
+    images
+        Of the services, by name; for the backends that run images.
+    kubernetes
+        How instances are set up there; for that backend alone.
+    container_engine
+        podman or docker; empty for the first that is there.
+    sdk_python
+        Interpreter of an environment that has the SDK; None where one is to be made.
     """
 
     workspace: Path
@@ -94,6 +113,11 @@ class Settings:
     memory_bytes: int | None = None
     projects: Mapping[str, Allowance] = field(default_factory=dict)
     retention: Retention = field(default_factory=Retention)
+    backend: BackendKind = BackendKind.LOCAL
+    images: Mapping[str, ServiceImages] = field(default_factory=dict)
+    kubernetes: KubernetesSettings | None = None
+    container_engine: str = ""
+    sdk_python: Path | None = None
 
     @property
     def jobs(self) -> Path:
@@ -137,6 +161,12 @@ def runtime_folder(workspace: Path) -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     digest = hashlib.sha256(str(workspace).encode()).hexdigest()[:10]
     return Path(base) / f"dl4mic-{os.getuid()}-{digest}"
+
+
+def sdk_python() -> Path | None:
+    """Name the SDK's interpreter: DL4MIC_SDK_PYTHON, which images set; None where an environment is to be made."""
+    named = os.environ.get("DL4MIC_SDK_PYTHON")
+    return Path(named) if named else None
 
 
 def instance_environment() -> dict[str, str]:

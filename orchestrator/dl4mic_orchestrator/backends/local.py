@@ -74,11 +74,7 @@ class LocalBackend:
         self._environments = environments
         self._runtime = private_folder(runtime)
         self._environment = dict(environment)
-        self._capacity = Capacity(
-            cpus=cpus if cpus is not None else len(os.sched_getaffinity(0)),
-            memory_bytes=memory_bytes if memory_bytes is not None else _memory_bytes(),
-            gpus=gpus,
-        )
+        self._capacity = capacity_of_machine(cpus, memory_bytes, gpus)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
 
@@ -197,5 +193,10 @@ def _devices(grant: Grant) -> dict[str, str]:
     }
 
 
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def capacity_of_machine(
+    cpus: float | None, memory_bytes: int | None, gpus: tuple[Gpu, ...]
+) -> Capacity:
+    """Say what this machine has for jobs; None for all that it has."""
+    if memory_bytes is None:
+        memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Capacity(len(os.sched_getaffinity(0)) if cpus is None else cpus, memory_bytes, gpus)

@@ -39,11 +39,22 @@ def test_which_addresses_only_this_machine_reaches(address: str, loopback: bool)
         (["--root", "Lab={folder}"], "lower-case"),
         (["--root", "job={folder}"], "reserved"),
         (["--services", "{folder}/none"], "there is no such folder"),
+        (["--backend", "container"], "name the services' images by --images"),
+        (["--backend", "container", "--images", "{folder}/none"], "none: cannot be read"),
+        (["--backend", "kubernetes", "--images", "{folder}/i.yaml"], "by --kubernetes FILE"),
+        (
+            ["--backend=kubernetes", "--images={folder}/i.yaml", "--kubernetes={folder}/k.yaml"],
+            "data_roots.lab: no --root lab=DIR",
+        ),
     ],
 )
 def test_what_is_refused(
     flags: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "i.yaml").write_text("blur: {cpu: 'blur:1'}")
+    (tmp_path / "k.yaml").write_text(
+        "{namespace: n, workspace: {claim: w}, data_roots: {lab: {claim: l}}}"
+    )
     given = [flag.format(folder=tmp_path) for flag in flags]
     with pytest.raises(SystemExit) as caught:
         main(["--workspace", str(tmp_path / "w"), *given])
