@@ -185,6 +185,7 @@ class App:
             patience=self._patience,
             start_seconds=settings.instance_start_seconds,
             meter=self.metrics,
+            placed=self._warm.wake.set,
         )
         limits = Limits(warm_idle_seconds=settings.warm_idle_seconds, projects=settings.projects)
         return Reconciler(
