@@ -134,7 +134,7 @@ class Jobs:
         Parameters
         ----------
         local
-            The caller came by the Unix socket.
+            The caller came by the Unix socket; that of an instance need not.
         be_there
             Refuse what is not there.
 
@@ -144,6 +144,8 @@ class Jobs:
             One of them cannot be found, or must not be used by this caller.
         """
         find = self.locations.find if be_there else self.locations.resolve
+        # An instance's one caller is its orchestrator, however it comes, which has asked its own callers.
+        local = local or self._attempt is not None
 
         def found(field: str, model: ModelReference) -> ModelReference:
             location = model.location or self._location_of(field, model.name)
