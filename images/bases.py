@@ -36,7 +36,7 @@ class Base:
         return f"{self.image}@{self.digest}" if self.resolved else self.image
 
 
-def read_bases(path: Path = LOCK) -> dict[str, Base]:
+def read_bases(path: Path | None = None) -> dict[str, Base]:
     """Read the lock: Python version -> base.
 
     Raises
@@ -44,6 +44,7 @@ def read_bases(path: Path = LOCK) -> dict[str, Base]:
     ValueError
         An entry has no image, or its digest is neither one nor the word that it is not resolved.
     """
+    path = path or LOCK
     bases = {}
     for version, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
         base = Base(str(entry.get("image", "")), str(entry.get("digest", "")))
@@ -55,16 +56,16 @@ def read_bases(path: Path = LOCK) -> dict[str, Base]:
     return bases
 
 
-def write_bases(bases: Mapping[str, Base], path: Path = LOCK) -> None:
+def write_bases(bases: Mapping[str, Base]) -> None:
     """Write the lock, its comment kept."""
     comment = "".join(
-        line for line in path.read_text(encoding="utf-8").splitlines(True) if line.startswith("#")
+        line for line in LOCK.read_text(encoding="utf-8").splitlines(True) if line.startswith("#")
     )
     entries = (
         f'"{version}":\n  image: {base.image}\n  digest: {base.digest}\n'
         for version, base in bases.items()
     )
-    path.write_text(comment + "".join(entries), encoding="utf-8")
+    LOCK.write_text(comment + "".join(entries), encoding="utf-8")
 
 
 def digest_of(image: str) -> str:
