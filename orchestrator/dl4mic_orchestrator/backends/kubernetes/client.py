@@ -66,6 +66,11 @@ class ClusterClient:
     ----------
     called
         Hears of each call: verb, plural of the kind, HTTP status.
+
+    Raises
+    ------
+    ConnectionError
+        Neither tells of a cluster.
     """
 
     def __init__(
@@ -213,9 +218,18 @@ def _configuration() -> client.Configuration:
     try:
         config.load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
     except config.ConfigException:
-        config.load_kube_config(client_configuration=found)  # type: ignore[no-untyped-call]
+        _load_file(found)
     found.retries = False
     return found
+
+
+def _load_file(found: client.Configuration) -> None:
+    try:
+        config.load_kube_config(client_configuration=found)  # type: ignore[no-untyped-call]
+    except config.ConfigException as error:
+        raise ConnectionError(
+            f"no cluster is known ({error}); run in one, or name a file by KUBECONFIG"
+        ) from error
 
 
 def _lines(answer: urllib3.HTTPResponse) -> Iterator[bytes]:

@@ -12,9 +12,7 @@ from typing import Any
 
 from dl4mic_orchestrator.backends.kubernetes.cache import ExpiredError, RefusedError
 from dl4mic_orchestrator.backends.kubernetes.client import (
-    DEPLOYMENTS,
     EVENTS,
-    JOBS,
     NODES,
     PODS,
     ApiError,
@@ -218,6 +216,3 @@ class ScriptedCluster:
 
 def _container(**state: Any) -> dict:
     return {"name": "service", "state": state}
-
-
-OWNERS = (JOBS, DEPLOYMENTS)

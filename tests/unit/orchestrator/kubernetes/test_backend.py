@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The backend over a scripted API server: launched, found again, ended; and how little it asks of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dl4mic_orchestrator.backends.base import (
+    LaunchSpec,
+    Probe,
+    ServiceSpec,
+    State,
+    UnavailableError,
+)
+from dl4mic_orchestrator.backends.kubernetes import backend as backend_module
+from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
+from dl4mic_orchestrator.backends.kubernetes.client import JOBS, NODES, PODS, ApiError
+
+from .instances import IMAGES, SERVICE, VOLUMES, on_gpu, settings, training, warm
+from .scripted_cluster import ScriptedCluster
+from .test_cache import eventually
+
+
+class Stage:
+    """A cluster with a GPU node, and a backend over it."""
+
+    def __init__(self) -> None:
+        self.cluster = ScriptedCluster()
+        self.cluster.node("gpu-1", gpus=2, memory="24576")
+        self.backend = self.started()
+
+    def started(self) -> KubernetesBackend:
+        return KubernetesBackend(self.cluster, settings(look_ahead=5), IMAGES, VOLUMES)
+
+    def launch(self, spec: LaunchSpec) -> tuple[State, dict]:
+        """Launch, and have the cluster make the pod."""
+        state = self.backend.launch(spec, lambda _: None)
+        return state, self.cluster.pod_of(state["name"])
+
+    def await_probe(self, state: State, holds: Callable[[Probe], object]) -> Probe:
+        eventually(lambda: bool(holds(self.backend.probe([state])[0])))
+        return self.backend.probe([state])[0]
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+class Progress:
+    def report(self, words: str) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+
+def test_an_instance_from_its_launch_to_its_end(stage: Stage) -> None:
+    saved: list[State] = []
+    state = stage.backend.launch(on_gpu(), saved.append)
+    assert saved == [state], "it is saved before the call, and nothing is found out by it"
+    assert stage.backend.probe([state])[0].waiting == "waits for the cluster"
+    pod = stage.cluster.pod_of(state["name"])
+    stage.cluster.unschedulable(pod, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+    probe = stage.await_probe(state, lambda p: "GPU" in p.waiting)
+    assert probe.waiting == "no node has a GPU with 12 GiB free"
+    stage.cluster.schedule(pod)
+    assert stage.await_probe(state, lambda p: p.place).place == "gpu-1"
+    stage.cluster.run(pod)
+    probe = stage.await_probe(state, lambda p: p.address)
+    assert (probe.alive, probe.address, probe.waiting) == (True, "10.1.2.3:50051", "")
+    stage.cluster.end(pod, 0)
+    assert stage.await_probe(state, lambda p: not p.alive).fault is None
+    stage.backend.stop({**state, **probe.found}, 5.0)
+    assert not [key for key in stage.cluster.objects if key[0] in ("jobs", "pods")]
+    stage.backend.stop(state, 5.0)
+
+
+def test_a_job_costs_the_server_three_calls(stage: Stage) -> None:
+    before = stage.cluster.calls.copy()
+    for number in range(4):
+        state, pod = stage.launch(training(f"t-{number}"))
+        stage.cluster.run(pod)
+        stage.await_probe(state, lambda p: p.address)
+        for _ in range(100):
+            stage.backend.probe([state])
+        stage.backend.stop(state, 5.0)
+    calls = stage.cluster.calls - before
+    assert calls == {"create jobs": 4, "delete jobs": 4, "delete pods": 4}
+
+
+def test_the_next_orchestrator_finds_what_the_last_one_launched(stage: Stage) -> None:
+    state, pod = stage.launch(training())
+    stage.cluster.run(pod)
+    found = stage.await_probe(state, lambda p: p.address).found
+    stage.backend = stage.started()
+    assert stage.backend.probe([{**state, **found}])[0].address == "10.1.2.3:50051"
+
+
+def test_the_next_orchestrator_is_told_that_a_pod_has_gone(stage: Stage) -> None:
+    state, pod = stage.launch(training())
+    stage.cluster.run(pod)
+    found = stage.await_probe(state, lambda p: p.address).found
+    stage.cluster.remove(PODS, pod["metadata"]["name"])
+    stage.cluster.pod_of(state["name"], number=1)
+    stage.backend = stage.started()
+    fault = stage.backend.probe([{**state, **found}])[0].fault
+    assert fault is not None and fault.code == "PREEMPTED"
+
+
+def test_a_job_whose_making_was_not_answered_is_ours_all_the_same(stage: Stage) -> None:
+    first = stage.backend.launch(training(), lambda _: None)
+    again = stage.backend.launch(training(), lambda _: None)
+    assert first == again
+    assert len([key for key in stage.cluster.objects if key[0] == "jobs"]) == 1
+
+
+def test_what_is_being_taken_away_is_not_taken_for_ours(stage: Stage) -> None:
+    state = stage.backend.launch(training(), lambda _: None)
+    job = stage.cluster.get(JOBS, state["name"])
+    job["metadata"]["deletionTimestamp"] = "2026-11-01T12:00:00Z"
+    stage.cluster.set(JOBS, job)
+    with pytest.raises(UnavailableError) as error:
+        stage.backend.launch(training(), lambda _: None)
+    assert error.value.code == "PREEMPTED"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(403, "the cluster refuses the job: no"), (0, "the cluster does not take the job: no")],
+)
+def test_a_job_that_the_server_does_not_take_is_tried_again(
+    stage: Stage, status: int, words: str
+) -> None:
+    stage.cluster.refusal = ApiError(status, "no")
+    with pytest.raises(UnavailableError) as error:
+        stage.backend.launch(training(), lambda _: None)
+    assert (error.value.code, error.value.message) == ("ENVIRONMENT_UNAVAILABLE", words)
+
+
+def test_data_that_no_claim_holds_are_refused(stage: Stage) -> None:
+    with pytest.raises(UnavailableError) as error:
+        stage.backend.launch(training(reads=(Path("/srv/images"),)), lambda _: None)
+    assert error.value.code == "INVALID_INPUT"
+
+
+def test_a_service_without_an_image_is_named_before_it_asks_for_a_place(stage: Stage) -> None:
+    with pytest.raises(UnavailableError, match="the service other"):
+        stage.backend.prepare(ServiceSpec("other", Path("/o"), ("3.11",)), Progress())
+    stage.backend.prepare(SERVICE, Progress())
+
+
+def test_a_gpu_gets_the_image_for_it(stage: Stage) -> None:
+    images = []
+    for spec in (training("a"), on_gpu("b")):
+        name = stage.backend.launch(spec, lambda _: None)["name"]
+        job = stage.cluster.get(JOBS, name)
+        images.append(job["spec"]["template"]["spec"]["containers"][0]["image"])
+    assert images == ["dl4mic-segmenter:1", "dl4mic-segmenter:1-gpu"]
+
+
+def test_a_job_that_somebody_deletes_is_lost_once(stage: Stage) -> None:
+    state, pod = stage.launch(training())
+    stage.cluster.run(pod)
+    stage.await_probe(state, lambda p: p.address)
+    stage.cluster.remove(JOBS, state["name"])
+    stage.cluster.remove(PODS, pod["metadata"]["name"])
+    probe = stage.await_probe(state, lambda p: not p.alive)
+    assert probe.fault is not None and probe.fault.code == "PREEMPTED"
+
+
+def test_a_node_that_vanishes_takes_its_pods_with_it(stage: Stage) -> None:
+    state, pod = stage.launch(training())
+    stage.cluster.run(pod)
+    stage.await_probe(state, lambda p: p.address)
+    stage.cluster.remove(NODES, "gpu-1")
+    probe = stage.await_probe(state, lambda p: not p.alive)
+    assert probe.fault is not None and probe.fault.code == "NODE_LOST"
+
+
+def test_a_pod_whose_node_does_not_answer_is_not_waited_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_module, "_KILL_SECONDS", 0.1)
+    state, pod = stage.launch(training())
+    stage.cluster.run(pod)
+    stage.await_probe(state, lambda p: p.address)
+    stage.cluster.keeps_pods = True
+    stage.backend.stop(state, 0.1)
+    assert ("pods", pod["metadata"]["name"]) not in stage.cluster.objects
+
+
+def test_the_words_of_a_host_that_failed_are_kept(stage: Stage, tmp_path: Path) -> None:
+    state, pod = stage.launch(training(log=tmp_path / "host.log"))
+    stage.cluster.run(pod)
+    stage.cluster.end(pod, 1)
+    stage.await_probe(state, lambda p: not p.alive)
+    stage.backend.stop(state, 0.0)
+    assert (tmp_path / "host.log").read_text() == f"the words of {pod['metadata']['name']}"
+
+
+def test_a_warm_instance_is_a_deployment(stage: Stage) -> None:
+    state, pod = stage.launch(warm())
+    stage.cluster.run(pod)
+    assert stage.await_probe(state, lambda p: p.address).alive
+    assert ("deployments", state["name"]) in stage.cluster.objects
+    stage.backend.stop(state, 0.0)
+    assert not [key for key in stage.cluster.objects if key[0] in ("deployments", "pods")]
+
+
+def test_a_sweep_ends_what_nobody_knows_and_nothing_else(stage: Stage) -> None:
+    known, _ = stage.launch(training("known"))
+    lost, _ = stage.launch(training("lost"))
+    old, _ = stage.launch(warm("warm-old"))
+    stage.backend.sweep(lambda: {"known-1"})
+    left = {name for kind, name in stage.cluster.objects if kind in ("jobs", "deployments")}
+    assert left == {known["name"]} and lost["name"] not in left and old["name"] not in left
+
+
+def test_what_comes_up_during_a_sweep_is_spared(stage: Stage) -> None:
+    def known() -> set[str]:
+        stage.backend.launch(training("new"), lambda _: None)
+        return set()
+
+    stage.backend.sweep(known)
+    assert len([key for key in stage.cluster.objects if key[0] == "jobs"]) == 1
+
+
+def test_nothing_is_forgotten_while_the_server_is_away(stage: Stage) -> None:
+    state, pod = stage.launch(training())
+    stage.cluster.run(pod)
+    stage.await_probe(state, lambda p: p.address)
+    stage.cluster.down = True
+    stage.cluster.break_watches()
+    assert stage.backend.probe([state])[0].alive
+    with pytest.raises(OSError, match="cannot be reached"):
+        stage.backend.stop(state, 0.0)
+    stage.cluster.down = False
+    stage.backend.stop(state, 0.0)
+    assert ("jobs", state["name"]) not in stage.cluster.objects
+
+
+def test_a_cluster_that_does_not_answer_or_tell_is_said_at_once() -> None:
+    away, closed = ScriptedCluster(), ScriptedCluster()
+    away.down = True
+    closed.forbidden = {JOBS}
+    for cluster, words in ((away, "cannot be used"), (closed, "does not let us read jobs")):
+        with pytest.raises(ConnectionError, match=words):
+            KubernetesBackend(cluster, settings(), IMAGES, VOLUMES)
+
+
+def test_nodes_that_we_may_not_read_are_not_lost() -> None:
+    cluster = ScriptedCluster()
+    cluster.forbidden = {NODES}
+    backend = KubernetesBackend(cluster, settings(), IMAGES, VOLUMES)
+    state = backend.launch(training(), lambda _: None)
+    cluster.run(cluster.pod_of(state["name"]))
+    eventually(lambda: bool(backend.probe([state])[0].address))
+    assert backend.capacity().gpus == ()
+
+
+def test_capacity_follows_the_nodes(stage: Stage) -> None:
+    assert (stage.backend.capacity().look_ahead, len(stage.backend.capacity().gpus)) == (5, 2)
+    stage.cluster.node("gpu-2", gpus=4)
+    eventually(lambda: len(stage.backend.capacity().gpus) == 6)
+
+
+def test_many_waiting_jobs_know_their_places(stage: Stage) -> None:
+    states = []
+    for number in range(3):
+        state, pod = stage.launch(on_gpu(f"t-{number}"))
+        stage.cluster.unschedulable(pod, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+        states.append(state)
+    stage.await_probe(states[2], lambda p: "ahead" in p.waiting)
+    eventually(lambda: stage.backend.probe(states)[2].waiting.endswith("free; 2 jobs ahead"))
+    assert [p.waiting.partition("; ")[2] for p in stage.backend.probe(states)] == [
+        "",
+        "1 job ahead",
+        "2 jobs ahead",
+    ]
