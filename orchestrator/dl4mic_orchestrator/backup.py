@@ -78,6 +78,7 @@ class _Copying:
     """One backup on its way into a folder."""
 
     workspace: Path
+    store: Path
     folder: Path
     known: Mapping[str, str] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
@@ -103,10 +104,10 @@ class _Copying:
         """Copy the store, then the models that it names; anew, where one was deleted in between."""
         for _ in range(_PASSES):
             copy = self.folder / (STORE + ".partial")
-            copy_store(self.workspace / STORE, copy)
+            copy_store(self.store, copy)
             models = _models(copy)
             lost = {tag for tag, digest in models.items() if not self._copy_model(tag, digest)}
-            if lost <= _models(self.workspace / STORE).keys():
+            if lost <= _models(self.store).keys():
                 break
         whole = {tag: digest for tag, digest in models.items() if tag not in lost}
         return whole, tuple(sorted(lost))
@@ -146,13 +147,17 @@ class _Copying:
         return True
 
 
-def back_up(workspace: Path, target: Path, *, with_artifacts: bool = False) -> Report:
+def back_up(
+    workspace: Path, target: Path, *, store: Path | None = None, with_artifacts: bool = False
+) -> Report:
     """Copy store and models of a workspace, whether a server works there or not.
 
     Parameters
     ----------
     target
         A folder, where only models are copied that it does not hold yet; or a file that ends with ``.tar``.
+    store
+        File of the store, where it does not lie in the workspace.
     with_artifacts
         Copy what finished jobs made, too.
 
@@ -161,13 +166,14 @@ def back_up(workspace: Path, target: Path, *, with_artifacts: bool = False) -> R
     BackupError
         The workspace has no store, the target is something else, or another backup goes there now.
     """
-    if not (workspace / STORE).exists():
-        raise BackupError(f"{workspace} holds no {STORE}: name the server's workspace")
+    store = store or workspace / STORE
+    if not store.exists():
+        raise BackupError(f"{store.parent} holds no {store.name}: name the server's workspace")
     if target.suffix != ARCHIVE:
-        return _into_folder(workspace, target, with_artifacts)
+        return _into_folder(workspace, store, target, with_artifacts)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as text:
-        report = _into_folder(workspace, Path(text) / "backup", with_artifacts)
+        report = _into_folder(workspace, store, Path(text) / "backup", with_artifacts)
         packed = Path(text) / "packed"
         with tarfile.open(packed, "w") as archive:
             archive.add(Path(text) / "backup", arcname=".")
@@ -175,16 +181,24 @@ def back_up(workspace: Path, target: Path, *, with_artifacts: bool = False) -> R
     return report
 
 
-def restore(source: Path, workspace: Path) -> Report:
+def restore(source: Path, workspace: Path, *, store: Path | None = None) -> Report:
     """Make a workspace of a backup, every model verified.
 
     Its open jobs go on as those of a machine that was lost: from their next attempt, at the next server's start.
 
+    Parameters
+    ----------
+    store
+        File to make the store, where it shall not lie in the workspace.
+
     Raises
     ------
     BackupError
-        The workspace is not empty, the backup is none or damaged, or a newer version of this program made it.
+        The workspace is not empty, the store is there, the backup is none or damaged, or a newer version of this
+        program made it.
     """
+    if store and store.exists():
+        raise BackupError(f"{store} is there already: name a new file")
     if workspace.exists() and any(workspace.iterdir()):
         shown = ", ".join(sorted(each.name for each in workspace.iterdir())[:3])
         raise BackupError(f"{workspace} is not empty ({shown} ...): restore into a new folder")
@@ -194,8 +208,20 @@ def restore(source: Path, workspace: Path) -> Report:
             made = Path(text) / "workspace"
             made.mkdir(mode=0o700)
             report = _rebuild(folder, made)
+        if store:
+            _move_store(made / STORE, store)
         made.rename(workspace)
     return report
+
+
+def _move_store(made: Path, target: Path) -> None:
+    """Move a store, perhaps to another disk, so that it is there whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copy(made, partial)
+    _flush(partial)
+    partial.replace(target)
+    made.unlink()
 
 
 def copy_store(source: Path, target: Path) -> None:
@@ -223,7 +249,7 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(**found)
 
 
-def _into_folder(workspace: Path, folder: Path, with_artifacts: bool) -> Report:
+def _into_folder(workspace: Path, store: Path, folder: Path, with_artifacts: bool) -> Report:
     if folder.exists() and not folder.is_dir():
         raise BackupError(f"{folder} is a file; name a folder, or a file that ends with {ARCHIVE}")
     if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
@@ -235,7 +261,7 @@ def _into_folder(workspace: Path, folder: Path, with_artifacts: bool) -> Report:
         except BlockingIOError:
             raise BackupError(f"another backup goes to {folder} now") from None
         known = read_manifest(folder).models if (folder / MANIFEST).exists() else {}
-        return _Copying(workspace, folder, known).run(with_artifacts)
+        return _Copying(workspace, store, folder, known).run(with_artifacts)
 
 
 def _is_ours(folder: Path) -> bool:

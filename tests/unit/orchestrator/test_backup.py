@@ -242,3 +242,32 @@ def test_the_store_is_copied_at_one_moment_while_others_write(
     restore(tmp_path / "backup", tmp_path / "new")
     jobs = Workspace(tmp_path / "new").store.jobs.open_jobs()
     assert len(jobs) + 2 == reports[-1].jobs
+
+
+def test_a_store_beside_the_workspace_is_kept_and_restored_to_such_a_place(
+    old: Workspace, tmp_path: Path
+) -> None:
+    place = tmp_path / "claim" / "store.sqlite"
+    place.parent.mkdir()
+    old.store.close()
+    for each in old.folder.glob("store.sqlite*"):
+        each.rename(place.with_name(each.name))
+    kept, workspace = str(tmp_path / "kept"), str(old.folder)
+    url = f"sqlite:///{place}"
+    assert main(["backup", kept, "--workspace", workspace, "--store", url]) == 0
+    restored, again = tmp_path / "restored", tmp_path / "claim" / "restored.sqlite"
+    flags = ["--workspace", str(restored), "--store", f"sqlite:///{again}"]
+    assert main(["restore", kept, *flags]) == 0
+    assert not (restored / "store.sqlite").exists()
+    assert len(Store(again).models.published()) == 2
+    assert main(["restore", kept, "--workspace", f"{restored}2", *flags[2:]]) == 2
+
+
+def test_a_database_is_kept_by_its_own_means(
+    old: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "postgresql+psycopg://dl4mic:secret@host/dl4mic"
+    place = str(tmp_path / "kept")
+    assert main(["backup", place, "--workspace", str(old.folder), "--store", url]) == 2
+    said = capsys.readouterr().err
+    assert "pg_dump" in said and "secret" not in said
