@@ -8,9 +8,6 @@
 {{- if .Values.test.enabled }}
 - --services=/app/services-and-fakes
 {{- end }}
-{{- if not .Values.store.postgresql.secret }}
-- --store=sqlite:////store/store.sqlite
-{{- end }}
 {{- if .Values.insecure }}
 - --insecure
 {{- else }}
