@@ -206,7 +206,7 @@ def test_the_backend_reads_what_the_chart_writes() -> None:
     assert read.image_pull_secrets == ("pull",)
     plain = of_kind(manifests(*OPEN), "ConfigMap")["data"]["kubernetes.yaml"]
     assert settings_of(yaml.safe_load(plain)) == KubernetesSettings(
-        "microscopy", Volume("imaging-dl4mic-workspace"), labels=read.labels
+        "microscopy", Volume("imaging-dl4mic-workspace"), labels=read.labels, owner="imaging-dl4mic"
     )
 
 

@@ -51,6 +51,7 @@
   "ttl_seconds" (int $jobs.ttlSeconds)
   "grace_seconds" (int $jobs.graceSeconds)
   "service_account" $jobs.serviceAccount
+  "owner" (include "dl4mic.name" .)
   "labels" (fromYaml (include "dl4mic.jobLabels" .))
 -}}
 {{- toYaml $settings -}}

@@ -110,9 +110,10 @@ class KubernetesBackend:
             client.DEPLOYMENTS: self._mirror(client.DEPLOYMENTS, ours),
             client.PODS: self._mirror(client.PODS, ours, _owner_of),
             client.EVENTS: self._mirror(client.EVENTS, {"fieldSelector": "type=Warning"}, _subject),
-            client.NODES: self._mirror(client.NODES, {}),
+            client.NODES: self._mirror(client.NODES, {}, _name),
         }
         self._version = self._first_look()
+        self._belonging = self._find_owner()
 
     def prepare(self, service: ServiceSpec, progress: Progress) -> None:
         """See that the service has an image; nodes fetch it."""
@@ -127,6 +128,7 @@ class KubernetesBackend:
         except NotOnVolumeError as error:
             hint = "Name data in a data root of the server, or upload them."
             raise UnavailableError("INVALID_INPUT", str(error), hint) from error
+        manifest["metadata"].update(self._belonging)
         state = {"kind": kind.plural, "name": manifest["metadata"]["name"], "log": str(spec.log)}
         save(state)
         self._mirrors[kind].cache.put(self._create(kind, manifest))
@@ -180,6 +182,18 @@ class KubernetesBackend:
                 raise ConnectionError(f"the cluster does not let us read {kind.plural}")
         return version
 
+    def _find_owner(self) -> Manifest:
+        """Say in metadata whose an object is: the cluster deletes it with its owner, and nobody else would."""
+        name = self._settings.owner
+        if not name:
+            return {}
+        try:
+            owner = self._api.get(client.DEPLOYMENTS, name)
+        except ApiError as error:
+            raise ConnectionError(f"owner: there is no Deployment {name}: {error}") from error
+        reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+        return {"ownerReferences": [{**reference, "uid": owner["metadata"]["uid"]}]}
+
     def _tell(self) -> None:
         with self._news:
             self._news.notify_all()
@@ -220,9 +234,10 @@ class KubernetesBackend:
         return (event for name in names for event, _ in events.of(name))
 
     def _node(self, name: str) -> Object | None:
-        """Get a node; where we may not read them, one of which nothing is known."""
-        nodes = self._mirrors[client.NODES]
-        return {} if nodes.refused else nodes.cache.get(name)
+        """Get a node; None when it is gone, and {} for one that was never seen: it may be news, or none of ours to read."""
+        seen = self._mirrors[client.NODES].cache.of(name)
+        there = [node for node, is_there in seen if is_there]
+        return there[0] if there else (None if seen else {})
 
     def _ahead(self, pod: Object) -> int:
         """Count the pods that go first; for all of them at once, after each change."""

@@ -61,6 +61,8 @@ class KubernetesSettings:
         Ids that the pods run as; the workspace must be writable for them.
     labels
         Of everything that is made; what carries them is taken for our own.
+    owner
+        Deployment with which all that is made goes, as when an installation is taken away; empty for none.
     shared_memory_mib
         Of each pod: what frameworks hand images through. It counts as the pod's memory.
     """
@@ -84,6 +86,7 @@ class KubernetesSettings:
     user: int = 10001
     group: int = 10001
     labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
     shared_memory_mib: int = 1024
 
     def priority_class(self, priority: int, *, warm: bool) -> str:
@@ -229,5 +232,6 @@ _READERS: Mapping[str, Callable[[object, str], Any]] = {
     "user": _number,
     "group": _number,
     "labels": _texts,
+    "owner": _text,
     "shared_memory_mib": _number,
 }

@@ -17,7 +17,7 @@ from dl4mic_orchestrator.backends.base import (
 )
 from dl4mic_orchestrator.backends.kubernetes import backend as backend_module
 from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
-from dl4mic_orchestrator.backends.kubernetes.client import JOBS, NODES, PODS, ApiError
+from dl4mic_orchestrator.backends.kubernetes.client import DEPLOYMENTS, JOBS, NODES, PODS, ApiError
 
 from .instances import IMAGES, SERVICE, VOLUMES, on_gpu, settings, training, warm
 from .scripted_cluster import ScriptedCluster
@@ -181,6 +181,12 @@ def test_a_node_that_vanishes_takes_its_pods_with_it(stage: Stage) -> None:
     assert probe.fault is not None and probe.fault.code == "NODE_LOST"
 
 
+def test_a_node_that_was_never_seen_is_not_lost(stage: Stage) -> None:
+    state, pod = stage.launch(training())
+    stage.cluster.run(pod, node="brand-new")
+    assert stage.await_probe(state, lambda p: p.address).place == "brand-new"
+
+
 def test_a_pod_whose_node_does_not_answer_is_not_waited_for(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,3 +287,15 @@ def test_many_waiting_jobs_know_their_places(stage: Stage) -> None:
         "1 job ahead",
         "2 jobs ahead",
     ]
+
+
+def test_what_is_made_goes_with_its_owner() -> None:
+    cluster = ScriptedCluster()
+    with pytest.raises(ConnectionError, match="owner: there is no Deployment imaging-dl4mic"):
+        KubernetesBackend(cluster, settings(owner="imaging-dl4mic"), IMAGES, VOLUMES)
+    owner = cluster.set(DEPLOYMENTS, {"metadata": {"name": "imaging-dl4mic"}})
+    backend = KubernetesBackend(cluster, settings(owner="imaging-dl4mic"), IMAGES, VOLUMES)
+    for spec, kind in ((training(), JOBS), (warm(), DEPLOYMENTS)):
+        made = cluster.get(kind, backend.launch(spec, lambda _: None)["name"])
+        (reference,) = made["metadata"]["ownerReferences"]
+        assert (reference["kind"], reference["uid"]) == ("Deployment", owner["metadata"]["uid"])
