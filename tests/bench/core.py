@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The orchestrator's core by itself: ``core.py [passes] [calls] [memory]``; all three without an argument.
+"""The orchestrator's core by itself: ``core.py [--postgresql] [passes] [calls] [crowd] [memory]``; all without a name.
 
 passes: decisions per second of one pass over a queue, the first (which writes every reason down) and the next.
 calls: milliseconds until `Train` is accepted, with its commit, and of a `GetJob`, through gRPC.
+crowd: jobs that are accepted per second from eight clients at once, over loopback, and milliseconds for each.
 memory: resident memory while thousands of jobs, each worked for to its published model, come and go.
-Services are played: they succeed as soon as they are called.
+Services are played: they succeed as soon as they are called. The store is SQLite, or a PostgreSQL that is begun here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,9 +26,11 @@ import grpc
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+import postgresql  # noqa: E402
+
 from dl4mic.locations import Locations  # noqa: E402
 from dl4mic.manifest import read_service  # noqa: E402
-from dl4mic.server import channel_target, listen  # noqa: E402
+from dl4mic.server import listen  # noqa: E402
 from dl4mic.v1.job_pb2 import GetJobRequest, Job, JobError, JobEvent  # noqa: E402
 from dl4mic.v1.job_pb2_grpc import JobServiceStub, add_JobServiceServicer_to_server  # noqa: E402
 from dl4mic.v1.network_pb2_grpc import (  # noqa: E402
@@ -41,6 +45,7 @@ from dl4mic_orchestrator.backends.base import LaunchSpec, Probe, State  # noqa: 
 from dl4mic_orchestrator.briefing import Briefing  # noqa: E402
 from dl4mic_orchestrator.catalog import Catalog  # noqa: E402
 from dl4mic_orchestrator.follow import Patience  # noqa: E402
+from dl4mic_orchestrator.front.tokens import Identity  # noqa: E402
 from dl4mic_orchestrator.metrics import Metrics  # noqa: E402
 from dl4mic_orchestrator.plan import Limits  # noqa: E402
 from dl4mic_orchestrator.reconcile import Reconciler  # noqa: E402
@@ -52,8 +57,13 @@ from dl4mic_orchestrator.store import Store  # noqa: E402
 CATALOG = Catalog([read_service(ROOT / "tests" / "fakes" / "blur")])
 SIZES = (100, 1_000, 10_000, 50_000)
 CALLS = 500
+CLIENTS = 8
 JOBS = 10_000
 AT_ONCE = 50
+
+
+Place = Callable[[Path], Path | str]
+"""Folder -> where the store is."""
 
 
 class Wishes:
@@ -130,12 +140,14 @@ class Eager:
 class Core:
     """Store, registry and reconciler over a folder."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: Limits, place: Place) -> None:
         self.jobs = folder / "jobs"
         self.jobs.mkdir()
-        self.store = Store(folder / "store.sqlite")
+        self.store = Store(place(folder))
         self.registry = Registry(self.store.models, BentoContent(folder / "models"))
-        self.locations = Locations({}, folder / "uploads", lambda job_id: self.jobs / job_id)
+        self.locations = Locations(
+            {"lab": folder}, folder / "uploads", lambda job_id: self.jobs / job_id
+        )
         eager = Eager(self.jobs)
         metrics = Metrics(self.store)
         briefing = Briefing(self.store.jobs, self.registry, CATALOG, self.locations, self.jobs)
@@ -154,11 +166,11 @@ class Core:
         self.store.jobs.create(job)
 
 
-def passes() -> None:
+def passes(place: Place) -> None:
     """Time passes over queues in which nothing can go on: every decision is a reason to wait."""
     print("jobs queued | first pass, s | decisions/s | next pass, s | decisions/s")
     for size in SIZES:
-        with core(Limits(preparing=0, projects={"*": Allowance(running=0)})) as under_test:
+        with core(place, Limits(preparing=0, projects={"*": Allowance(running=0)})) as under_test:
             fill(under_test, size)
             first, again = (timed(under_test.reconciler.step) for _ in range(2))
             print(
@@ -174,45 +186,76 @@ def fill(under_test: Core, size: int) -> None:
             under_test.store.jobs.mark_prepared(f"j{number}", 1)
 
 
-def calls() -> None:
+def calls(place: Place) -> None:
     """Time calls through gRPC, one after the other; the store's commits reach the disk."""
-    with core(Limits(), on_disk=True) as under_test:
-        folder = under_test.jobs.parent
-        admission = Admission(
-            CATALOG, under_test.store.jobs, under_test.registry, under_test.locations,
-            lambda: Capacity(4, 8 << 30), folder, 0, Limits().of_project, lambda project: 0,
-        )  # fmt: skip
-        servicers = {
-            add_NetworkServiceServicer_to_server: NetworkApi(admission, None, lambda: None),
-            add_JobServiceServicer_to_server: JobApi(
-                under_test.store.jobs, under_test.jobs, lambda: None, lambda job_id: []
-            ),
-        }
-        server = listen(f"unix://{folder}/s", servicers)
-        with grpc.insecure_channel(channel_target(server.address)) as channel:
-            networks, jobs = NetworkServiceStub(channel), JobServiceStub(channel)
-            print(f"Train, ms: {percentiles(lambda n: networks.Train(request(n, folder)))}")
-            print(
-                f"GetJob, ms: {percentiles(lambda n: jobs.GetJob(GetJobRequest(job_id=f'j{n}')))}"
-            )
-        server.server.stop(None)
+    with (
+        core(place, Limits(), on_disk=True) as under_test,
+        served(under_test) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        train, get = NetworkServiceStub(channel).Train, JobServiceStub(channel).GetJob
+        print(f"Train, ms: {percentiles(lambda n: train(request(n)))}")
+        print(f"GetJob, ms: {percentiles(lambda n: get(GetJobRequest(job_id=f'j{n}')))}")
 
 
-def request(number: int, folder: Path) -> TrainRequest:
+def crowd(place: Place) -> None:
+    """Time calls of several clients at once, each with a channel of its own."""
+    with core(place, Limits(), on_disk=True) as under_test, served(under_test) as address:
+
+        def send(client: int) -> list[float]:
+            with grpc.insecure_channel(address, [("client", client)]) as channel:
+                train = NetworkServiceStub(channel).Train
+                numbers = range(client * CALLS, (client + 1) * CALLS)
+                return [timed(lambda n=n: train(request(n))) for n in numbers]
+
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            began = time.perf_counter()
+            times = [each for sent in clients.map(send, range(CLIENTS)) for each in sent]
+            seconds = time.perf_counter() - began
+        print(f"{len(times) / seconds:.0f} jobs/s; Train, ms: {percentiles_of(times)}")
+
+
+@contextmanager
+def served(under_test: Core) -> Iterator[str]:
+    """Answer calls over loopback; give what to dial."""
+    folder = under_test.jobs.parent
+    admission = Admission(
+        CATALOG, under_test.store.jobs, under_test.registry, under_test.locations,
+        lambda: Capacity(4, 8 << 30), folder, 0, Limits().of_project, lambda project: 0,
+    )  # fmt: skip
+    servicers = {
+        add_NetworkServiceServicer_to_server: NetworkApi(
+            admission, None, lambda: None, lambda context: Identity("bench")
+        ),
+        add_JobServiceServicer_to_server: JobApi(
+            under_test.store.jobs, under_test.jobs, lambda: None, lambda job_id: []
+        ),
+    }
+    server = listen("localhost:0", servicers)
+    yield server.address
+    server.server.stop(None)
+
+
+def request(number: int) -> TrainRequest:
     train = TrainRequest(network="blur", model="m", options=JobOptions(job_id=f"j{number}"))
-    train.data.source = train.data.target = str(folder)
+    train.data.source = train.data.target = "lab:jobs"
     return train
 
 
 def percentiles(call: Callable[[int], object]) -> str:
-    times = sorted(timed(lambda n=n: call(n)) * 1000 for n in range(CALLS))
-    return f"p50 {times[CALLS // 2]:.1f}, p99 {times[int(CALLS * 0.99)]:.1f}"
+    return percentiles_of([timed(lambda n=n: call(n)) for n in range(CALLS)])
 
 
-def memory() -> None:
+def percentiles_of(times: Sequence[float]) -> str:
+    ordered = sorted(time * 1000 for time in times)
+    p50, p99 = (ordered[int(len(ordered) * share)] for share in (0.5, 0.99))
+    return f"p50 {p50:.1f}, p99 {p99:.1f}"
+
+
+def memory(place: Place) -> None:
     """Let jobs come, be worked for, and end; say what the process holds after every thousand."""
     print("jobs ended | resident, MiB")
-    with core(Limits(preparing=4)) as under_test:
+    with core(place, Limits(preparing=4)) as under_test:
         threading.Thread(target=under_test.reconciler.run, daemon=True).start()
         for ended in range(0, JOBS, AT_ONCE):
             for number in range(ended, ended + AT_ONCE):
@@ -226,13 +269,13 @@ def memory() -> None:
 
 
 @contextmanager
-def core(limits: Limits, *, on_disk: bool = False) -> Iterator[Core]:
+def core(place: Place, limits: Limits, *, on_disk: bool = False) -> Iterator[Core]:
     """Make a core over a folder, in memory where what is measured is not the disk."""
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(
         dir=shared if shared.is_dir() and not on_disk else None
     ) as folder:
-        under_test = Core(Path(folder), limits)
+        under_test = Core(Path(folder), limits, place)
         yield under_test
         under_test.store.close()
 
@@ -250,5 +293,12 @@ def resident_mib() -> float:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    for name in sys.argv[1:] or ("passes", "calls", "memory"):
-        {"passes": passes, "calls": calls, "memory": memory}[name]()
+    measures = {"passes": passes, "calls": calls, "crowd": crowd, "memory": memory}
+    asked = [measures[name] for name in sys.argv[1:] if name in measures] or measures.values()
+    if "--postgresql" in sys.argv:
+        with postgresql.running() as database:
+            for measure in asked:
+                measure(lambda folder: database.new_url())
+    else:
+        for measure in asked:
+            measure(lambda folder: folder / "store.sqlite")

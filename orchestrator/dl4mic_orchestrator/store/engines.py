@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dl4mic_orchestrator.store.reserve import Reserve
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _WAIT_SECONDS = 30
 _READERS = 32
+_ONE: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": _WAIT_SECONDS}
 
 _LOCK = 0x646C346D  # "dl4m"
 _TAKE_LOCK = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
@@ -111,11 +113,14 @@ def file_of(place: Path | str) -> Path | None:
 def _sqlite(url: URL) -> Engines:
     """Open a file, whose folder exists. Never on a network file system: SQLite's locks do not hold there."""
     path = Path(url.database or "")
-    engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin)
+    read = create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
+    # Writers queue up for the one connection: SQLite's own way, to sleep and try again, lets some wait for seconds.
+    write = create_engine(url, connect_args={"timeout": _WAIT_SECONDS}, **_ONE)
+    for engine, begin in ((read, "BEGIN"), (write, "BEGIN IMMEDIATE")):
+        event.listen(engine, "connect", _configure)
+        event.listen(engine, "begin", partial(_begin, begin))
     reserve = Reserve(path.with_name(path.name + "-reserve"))
-    return Engines(engine, engine.execution_options(writes=True), reserve.look)
+    return Engines(read, write, reserve.look)
 
 
 def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
@@ -126,9 +131,8 @@ def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> N
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Connection) -> None:
-    writes: Any = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _begin(statement: str, connection: Connection) -> None:
+    connection.exec_driver_sql(statement)
 
 
 def _postgresql(url: URL) -> Engines:
@@ -148,14 +152,7 @@ def _postgresql(url: URL) -> Engines:
         pool_pre_ping=True,
         connect_args=_CLIENT,
     )
-    write = create_engine(
-        url,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=_WAIT_SECONDS,
-        pool_pre_ping=True,
-        connect_args=_CLIENT,
-    )
+    write = create_engine(url, pool_pre_ping=True, connect_args=_CLIENT, **_ONE)
     event.listen(write, "connect", _take)
     return Engines(read, write, lambda: None)
 
