@@ -234,7 +234,7 @@ class KubernetesBackend:
         return (event for name in names for event, _ in events.of(name))
 
     def _node(self, name: str) -> Object | None:
-        """Get a node; None when it is gone, and {} for one that was never seen: it may be news, or none of ours to read."""
+        """Get a node; None when it is gone, and {} when it was never seen: it may be new, or hidden from us."""
         seen = self._mirrors[client.NODES].cache.of(name)
         there = [node for node, is_there in seen if is_there]
         return there[0] if there else (None if seen else {})

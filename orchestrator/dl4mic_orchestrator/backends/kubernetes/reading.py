@@ -35,7 +35,7 @@ class Sight:
     events
         Warnings about it and its pods.
     node
-        Gives a node by its name; None when there is none, and {} where we may not read them.
+        Gives a node by its name; None when it is gone, and {} when nothing is known of it.
     pod_uid
         The pod that it was; empty when none was found yet.
     ahead

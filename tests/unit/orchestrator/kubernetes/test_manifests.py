@@ -112,8 +112,8 @@ def test_what_lies_in_another_mount_or_in_the_image_is_not_mounted_again() -> No
 
 
 def test_a_path_that_is_on_no_claim_is_refused() -> None:
-    with pytest.raises(ValueError, match="/home/me/images lies neither in the workspace nor"):
-        pod_of(training(reads=(Path("/home/me/images"),)))
+    with pytest.raises(ValueError, match="/elsewhere/images lies neither in the workspace nor"):
+        pod_of(training(reads=(Path("/elsewhere/images"),)))
 
 
 def test_a_pod_without_a_gpu_is_shown_none() -> None:
