@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The plan for a cluster, whose own scheduler gives the places: how far ahead, and what for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dl4mic_orchestrator.plan import Idle, Launch, StopWarm, Wait, plan
+from dl4mic_orchestrator.records import Device, Gpu, Grant, Instance, InstanceState, JobState
+
+from .test_plan import GIB, MACHINE, SMALL, instance, job, of_kind, world
+
+CLUSTER = replace(MACHINE, look_ahead=2, where="the cluster")
+ONE_CORE = Grant(1, GIB)
+
+
+def waiting(name: str, grant: Grant = ONE_CORE, since: float = 95.0) -> Instance:
+    return instance(name, grant, state=InstanceState.LAUNCHING, create_time=since)
+
+
+def placed(name: str, grant: Grant = ONE_CORE) -> Instance:
+    return instance(name, grant, place="node-1")
+
+
+def test_a_cluster_gets_jobs_until_enough_of_them_wait_there() -> None:
+    jobs = [job(f"j{number}") for number in range(1, 5)]
+    found = plan(world(*jobs, capacity=CLUSTER))
+    assert [each.job_id for each in of_kind(Launch, found)] == ["j1", "j2"]
+    reasons = {each.job_id: each.reason for each in of_kind(Wait, found)}
+    assert reasons == {
+        "j3": "waits until a place is free",
+        "j4": "waits until a place is free; 1 job ahead",
+    }
+
+
+def test_what_waits_in_the_cluster_is_ahead_and_what_runs_there_is_not_counted() -> None:
+    held = [waiting("a"), waiting("b"), *(placed(f"p{number}") for number in range(9))]
+    open_jobs = [job(f"job-{each.id}", state=JobState.RUNNING) for each in held]
+    found = plan(
+        world(
+            job("j1"), *open_jobs, capacity=CLUSTER, instances=held,
+            active=frozenset(each.id for each in open_jobs),
+        )
+    )  # fmt: skip
+    assert found == [Wait("j1", "waits until a place is free; 2 jobs ahead", 2)]
+
+
+def test_a_cluster_is_asked_for_all_that_a_job_needs() -> None:
+    (launch,) = plan(world(job("j1", "wide"), capacity=CLUSTER))
+    assert launch == Launch("j1", Grant(8, 64 * GIB))
+    (launch,) = plan(world(job("j1", "gpu"), capacity=CLUSTER))
+    assert launch == Launch("j1", Grant(1, GIB, (0,)))
+
+
+def test_what_no_node_has_is_not_asked_for() -> None:
+    (wait,) = plan(
+        world(job("j1", "modern", device=Device.GPU), capacity=replace(CLUSTER, gpus=(SMALL,)))
+    )
+    assert isinstance(wait, Wait)
+    assert wait.reason.startswith("no GPU of the cluster has the 0 GiB and the compute capability")
+    (wait,) = plan(world(job("j1", device=Device.GPU), capacity=replace(CLUSTER, gpus=())))
+    assert isinstance(wait, Wait) and wait.reason.startswith("the cluster has no GPU")
+
+
+def test_a_gpu_of_which_nothing_is_known_may_do() -> None:
+    unknown = replace(CLUSTER, gpus=(Gpu(0, "nvidia.com/gpu", 0, (0, 0)),))
+    assert of_kind(Launch, plan(world(job("j1", "big"), capacity=unknown)))
+
+
+@pytest.mark.parametrize(("since", "ended"), [(85.0, ["w"]), (95.0, [])])
+def test_an_idle_warm_instance_makes_room_for_a_job_that_is_stuck_in_the_cluster(
+    since: float, ended: list[str]
+) -> None:
+    warm = instance("w", Grant(1, GIB, (0,)), job_id="", state=InstanceState.WARM, place="node-1")
+    stuck = waiting("a", Grant(1, GIB, (0,)), since)
+    found = plan(
+        world(
+            job("job-a", "gpu"), capacity=CLUSTER, instances=[warm, stuck], idle=[Idle("w", 90.0)],
+            active=frozenset({"job-a"}),
+        )
+    )  # fmt: skip
+    assert [each.instance_id for each in of_kind(StopWarm, found)] == ended
