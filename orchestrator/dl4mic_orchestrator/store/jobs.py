@@ -96,7 +96,7 @@ class JobStore:
                     )
                 return JobMessage.FromString(known.message)
             _check_open(connection, job.project, most_open)
-            created = rows.born(job)
+            created, event = rows.born(job)
             connection.execute(
                 insert(tables.jobs), rows.new_row(created, digest, depends_on, pinned or {})
             )
@@ -106,9 +106,9 @@ class JobStore:
                     for key, value in created.labels.items()
                 ]
                 connection.execute(insert(tables.job_labels), labels)
-            append(connection, created.id, [(None, rows.state_event(1, JobState.PENDING))])
+            connection.execute(insert(tables.events), rows.event_row(created.id, None, event))
         self._feeds.tell(created.id)
-        return self.message(created.id)
+        return created
 
     def message(self, job_id: str) -> JobMessage:
         """Get a job as callers see it."""
@@ -134,9 +134,12 @@ class JobStore:
 
     def states(self, job_ids: Iterable[str]) -> dict[str, JobState]:
         """Get the state of those jobs that there are."""
+        wanted = list(job_ids)
+        if not wanted:
+            return {}
         found: dict[str, JobState] = {}
         with self._database.read() as connection:
-            for some in batched(job_ids):
+            for some in batched(wanted):
                 query = select(tables.jobs.c.id, tables.jobs.c.state)
                 query = query.where(tables.jobs.c.id.in_(some))
                 found.update((row.id, JobState(row.state)) for row in connection.execute(query))

@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Row
 
+from dl4mic import fold
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent, StateChange
 from dl4mic.v1.request_pb2 import JobOptions
@@ -70,8 +71,8 @@ def says_the_same(job: JobMessage, change: StateChange) -> bool:
     return known == change
 
 
-def born(job: JobMessage) -> JobMessage:
-    """Give a job its first attempt and its times."""
+def born(job: JobMessage) -> tuple[JobMessage, JobEvent]:
+    """Give a job its first attempt, its times and its first event, which it is the fold of."""
     born = JobMessage()
     born.CopyFrom(job)
     born.attempt = 1
@@ -81,7 +82,10 @@ def born(job: JobMessage) -> JobMessage:
         born.deadline_time.FromNanoseconds(
             born.create_time.ToNanoseconds() + options.deadline.ToNanoseconds()
         )
-    return born
+    first = state_event(1, JobState.PENDING)
+    first.sequence = 1
+    fold.apply(born, first)
+    return born, first
 
 
 def new_row(
