@@ -95,7 +95,7 @@ class App:
         self._environments = Environments(
             settings.environments, settings.sources, find_uv(), settings.environment
         )
-        self._backend = make_backend(settings, self._environments)
+        self._backend = make_backend(settings, self._environments, self.metrics.asked_cluster)
         self._patience = Patience(settings.heartbeat_timeout_seconds, settings.cancel_grace_seconds)
         self._warm = WarmPool(
             self.store.instances,

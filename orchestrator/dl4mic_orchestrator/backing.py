@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dl4mic_orchestrator.backends.base import Backend
+from dl4mic_orchestrator.backends.kubernetes.settings import KubernetesSettings
+from dl4mic_orchestrator.backends.kubernetes.volumes import Volumes
 from dl4mic_orchestrator.backends.local import LocalBackend, capacity_of_machine
 from dl4mic_orchestrator.backends.nvml import find_gpus
 from dl4mic_orchestrator.environments import Environments
@@ -11,13 +15,20 @@ from dl4mic_orchestrator.records import Gpu
 from dl4mic_orchestrator.settings import BackendKind, Settings
 
 
-def make_backend(settings: Settings, environments: Environments) -> Backend:
+def make_backend(
+    settings: Settings, environments: Environments, asked_cluster: Callable[[str, str, int], None]
+) -> Backend:
     """Make a backend.
+
+    Parameters
+    ----------
+    asked_cluster
+        Hears of each call of a cluster's API server: verb, kind, HTTP status.
 
     Raises
     ------
     ValueError
-        The container engine is not installed.
+        The container engine is not installed, or a data root lies on no claim of the cluster.
     ConnectionError
         The cluster does not answer.
     """
@@ -27,7 +38,7 @@ def make_backend(settings: Settings, environments: Environments) -> Backend:
         case BackendKind.CONTAINER:
             return _container(settings)
         case BackendKind.KUBERNETES:
-            return _kubernetes(settings)
+            return _kubernetes(settings, asked_cluster)
 
 
 def _local(settings: Settings, environments: Environments) -> Backend:
@@ -50,18 +61,26 @@ def _container(settings: Settings) -> Backend:
     return ContainerBackend(engine, settings.images, settings.runtime, capacity, settings.workspace)
 
 
-def _kubernetes(settings: Settings) -> Backend:
+def _kubernetes(settings: Settings, asked: Callable[[str, str, int], None]) -> Backend:
     from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
     from dl4mic_orchestrator.backends.kubernetes.client import ClusterClient
-    from dl4mic_orchestrator.backends.kubernetes.volumes import Volumes
 
     cluster = settings.kubernetes
     if cluster is None:
         raise ValueError("the backend kubernetes needs its settings")
+    client = ClusterClient(cluster.namespace, asked)
+    return KubernetesBackend(client, cluster, settings.images, _volumes(settings, cluster))
+
+
+def _volumes(settings: Settings, cluster: KubernetesSettings) -> Volumes:
+    """Join where the folders are with the claims that they lie on."""
+    if set(settings.roots) != set(cluster.data_roots):
+        raise ValueError(
+            f"the data roots of --root ({', '.join(sorted(settings.roots)) or 'none'}) and of the file "
+            f"of --kubernetes ({', '.join(sorted(cluster.data_roots)) or 'none'}) must be the same"
+        )
     places = {settings.roots[name]: volume for name, volume in cluster.data_roots.items()}
-    places[settings.workspace] = cluster.workspace
-    volumes = Volumes(places, inside=(settings.services,))
-    return KubernetesBackend(ClusterClient(cluster.namespace), cluster, settings.images, volumes)
+    return Volumes({**places, settings.workspace: cluster.workspace}, inside=(settings.services,))
 
 
 def _gpus() -> tuple[Gpu, ...]:

@@ -71,6 +71,8 @@ class Metrics:
         labels = ["project", "network"]
         self._gpu_seconds = count("dl4mic_gpu_seconds", "GPUs given away, times seconds.", labels)
         self._answered = count("dl4mic_calls", "Calls that were answered.", ["method", "code"])
+        labels = ["verb", "kind", "code"]
+        self._asked = count("dl4mic_cluster_calls", "Calls of the cluster's API server.", labels)
 
     def _make_histograms(self) -> None:
         verb = ["network", "verb"]
@@ -162,6 +164,10 @@ class Metrics:
         name = method.rpartition("/")[2]
         self._answered.labels(name, code).inc()
         self._calls.labels(name).observe(seconds)
+
+    def asked_cluster(self, verb: str, kind: str, status: int) -> None:
+        """Count a call of the cluster's API server; its HTTP status is 0 when there was no answer."""
+        self._asked.labels(verb, kind, str(status)).inc()
 
     def serve(self, port: int) -> int:
         """Serve the metrics by HTTP; return the port."""

@@ -145,3 +145,11 @@ def test_calls_are_counted_by_how_they_ended(world: World) -> None:
         {"method": "GetJob", "code": "NOT_FOUND"},
     ]
     assert world.value("dl4mic_call_seconds_count") == 3
+
+
+def test_calls_of_a_cluster_are_counted_and_absent_without_one(world: World) -> None:
+    labels = {"verb": "create", "kind": "jobs", "code": "201"}
+    name = "dl4mic_cluster_calls_total"
+    assert world.metrics.registry.get_sample_value(name, labels) is None
+    world.metrics.asked_cluster("create", "jobs", 201)
+    assert world.metrics.registry.get_sample_value(name, labels) == 1
