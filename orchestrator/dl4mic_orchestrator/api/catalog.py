@@ -84,9 +84,12 @@ class CatalogApi(CatalogServiceServicer):
     ) -> ListNodesResponse:
         """Answer with what jobs run on."""
         capacity = self._capacity()
-        grants = [instance.grant for instance in self._store.instances.all()]
+        instances = self._store.instances.all()
+        if capacity.look_ahead is not None:  # what waits in a cluster takes nothing yet
+            instances = [instance for instance in instances if instance.place]
+        grants = [instance.grant for instance in instances]
         node = Node(
-            name=platform.node(),
+            name=platform.node() if capacity.look_ahead is None else capacity.where,
             gpus=len(capacity.gpus),
             free_gpus=len(capacity.gpus) - sum(len(grant.gpus) for grant in grants),
             cpus=capacity.cpus,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
@@ -203,7 +204,7 @@ class KubernetesBackend:
         try:
             return self._api.create(kind, manifest)
         except ApiError as error:
-            if error.status != 409:
+            if error.status != HTTPStatus.CONFLICT:
                 raise _cannot_create(error) from error
         there = self._api.get(kind, manifest["metadata"]["name"])
         if "deletionTimestamp" not in there["metadata"]:
@@ -311,7 +312,7 @@ def _name(each: Object) -> str:
 
 def _cannot_create(error: ApiError) -> UnavailableError:
     """Say why the cluster makes no Job: what it refuses, an administrator must mend; what breaks off comes back."""
-    if error.status in (403, 422, 400):
+    if 400 <= error.status < 500:
         hint = "The administrator of the cluster can mend this; the job goes on by itself."
         message = f"the cluster refuses the job: {error}"
     else:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import urllib3
@@ -113,7 +114,7 @@ class ClusterClient:
                 "delete", kind.plural, f"{self._path(kind)}/{name}", method="DELETE", body=body
             )
         except ApiError as error:
-            if error.status != 404:
+            if error.status != HTTPStatus.NOT_FOUND:
                 raise
 
     def list(self, kind: Kind, query: Mapping[str, str]) -> tuple[Sequence[Object], str]:
@@ -130,7 +131,7 @@ class ClusterClient:
             try:
                 answer = self._json("list", kind.plural, self._path(kind), {**query, **page})
             except ApiError as error:
-                if error.status == 403:
+                if error.status == HTTPStatus.FORBIDDEN:
                     raise RefusedError(str(error)) from error
                 raise
             found += answer["items"]
@@ -155,9 +156,13 @@ class ClusterClient:
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         timeout = (_CALL_SECONDS[0], _SILENCE_SECONDS)
-        answer = self._call(
-            "watch", kind.plural, self._path(kind), {**query, **more}, timeout=timeout
-        )
+        path = self._path(kind)
+        try:
+            answer = self._call("watch", kind.plural, path, {**query, **more}, timeout=timeout)
+        except ApiError as error:
+            if error.status == HTTPStatus.GONE:
+                raise ExpiredError(str(error)) from error
+            raise
         with closing(answer):
             try:
                 yield from map(_change, _lines(answer))

@@ -183,8 +183,12 @@ def test_a_watch_tells_each_change_as_it_comes(server: Server, client: ClusterCl
     assert (query["watch"], query["resourceVersion"]) == ("true", "5")
 
 
-def test_a_watch_whose_version_is_too_old(server: Server, client: ClusterClient) -> None:
-    server.answer(200, {"type": "ERROR", "object": {"code": 410, "message": "too old"}})
+@pytest.mark.parametrize("status", [200, 410])
+def test_a_watch_whose_version_is_too_old(
+    server: Server, client: ClusterClient, status: int
+) -> None:
+    gone = {"code": 410, "message": "too old"}
+    server.answer(status, {"type": "ERROR", "object": gone} if status == 200 else gone)
     with pytest.raises(ExpiredError, match="too old"):
         list(client.watch(PODS, {}, "5"))
 
