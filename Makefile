@@ -37,7 +37,7 @@ check: $(SETUP) ## lint, types, architecture, unit and contract tests: before ev
 	$(BIN)/ruff format --check $(SOURCES)
 	cd proto && ../$(BIN)/buf lint
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(SPREAD) --dist loadfile tests/architecture tests/unit tests/contract
+	$(BIN)/python -m pytest $(SPREAD) --dist loadfile tests/architecture tests/unit tests/contract tests/images
 
 test: $(SETUP) ## run every test
 	$(BIN)/python tests/run_all.py

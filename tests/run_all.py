@@ -93,12 +93,13 @@ def parts() -> list[Part]:
     here = Path(sys.executable)
     done = [
         pytest(
-            "architecture, unit, contract",
+            "architecture, unit, contract, images",
             here,
             *SPREAD,
             "tests/architecture",
             "tests/unit",
             "tests/contract",
+            "tests/images",
         )
     ]
     done.append(pytest("chart", here, *SPREAD, "tests/chart"))

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A container engine for tests that works on this machine, and whether it has an image."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOL = Path(os.environ.get("TEST_CLUSTER", ROOT.parent / "shared" / "cluster" / "cluster"))
+"""Sets podman up for machines on which it does not work by itself."""
+
+
+class NoEngine(Exception):
+    """There is none that works, or it lacks the image."""
+
+
+def podman_settings() -> dict[str, str]:
+    """Give the variables with which podman works here.
+
+    Raises
+    ------
+    NoEngine
+        It is not installed.
+    """
+    if shutil.which("podman") is None:
+        raise NoEngine("podman is not installed")
+    if not os.access(TOOL, os.X_OK):
+        return {}
+    home = Path(os.environ.get("CLUSTER_HOME", Path.home() / ".cache" / "test-cluster"))
+    # It writes the settings anew at each call, which those that run meanwhile would find half written: one call is all.
+    subprocess.run([TOOL, "podman", "version"], capture_output=True, check=False)
+    files = {
+        "CONTAINERS_CONF": home / "containers" / "containers.conf",
+        "CONTAINERS_STORAGE_CONF": home / "containers" / "storage.conf",
+    }
+    return {name: str(path) for name, path in files.items() if path.exists()}
+
+
+def check_runs(image: str, settings: dict[str, str]) -> None:
+    """Run a container of an image.
+
+    Raises
+    ------
+    NoEngine
+        It is not there, or podman runs nothing here.
+    """
+    command = ["podman", "run", "--rm", "--pull=never", "--network=none", image, "true"]
+    environment = {**os.environ, **settings}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NoEngine(
+            f"podman cannot run {image} (see `make images`): {done.stderr.strip()[-300:]}"
+        )
