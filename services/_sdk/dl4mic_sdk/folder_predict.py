@@ -143,6 +143,7 @@ class _Run:
         self._ctx = ctx
         self._finished = finished
         self._done = done
+        self._pixels = 0
         self._total = total
         self._reported = (-float("inf"), 0.0)
         self._files: List[Tuple[str, str]] = []
@@ -247,6 +248,7 @@ class _Run:
             self._clipped[item.name] = convert.clipped
         self._finished.add(item, files)
         self._done += 1
+        self._pixels += _size(item.shape)
         self._report()
 
     def _fail(self, item: Item, error: BaseException) -> None:
@@ -273,6 +275,7 @@ class _Run:
             return
         self._reported = done, now
         self._ctx.progress(done, self._total, "images", "predicting", failed=failed)
+        self._ctx.metric("pixels", self._pixels, done, "px")
 
 
 def _stays_on_disk(network: Network, item: Item) -> bool:

@@ -24,12 +24,16 @@ class FakeContext:
         self.log = logging.getLogger("test")
         self.warnings: List[Tuple[str, str]] = []
         self.progresses: List[Tuple[float, float, int]] = []
+        self.metrics: List[Tuple[str, float, float]] = []
         self._left = stop_after
 
     def progress(
         self, done: float, total: float = 0, unit: str = "", phase: str = "", failed: int = 0
     ) -> None:
         self.progresses.append((done, total, failed))
+
+    def metric(self, name: str, value: float, step: float, unit: str = "") -> None:
+        self.metrics.append((name, value, step))
 
     def warning(self, code: str, message: str) -> None:
         self.warnings.append((code, message))
@@ -98,6 +102,7 @@ def test_results_have_the_names_axes_and_pixel_size_of_the_images(tmp_path: Path
     assert (tmp_path / "out" / "cell 7_objects.csv").read_text() == "object,area_px\n1,72\n"
     assert read(tmp_path / "out" / "probability" / "cell 7.tif").pixels.dtype == np.float32
     assert ctx.progresses[0] == (0, 12, 0) and ctx.progresses[-1] == (12, 12, 0)
+    assert ctx.metrics[0] == ("pixels", 0, 0) and ctx.metrics[-1] == ("pixels", 12 * 72, 12)
 
 
 def bad_file(items: List[Item]) -> None:

@@ -53,6 +53,9 @@ class Context:
     def progress(self, *_: Any, **__: Any) -> None:
         pass
 
+    def metric(self, *_: Any, **__: Any) -> None:
+        pass
+
     def warning(self, code: str, message: str) -> None:
         self.warnings.append((code, message))
 
