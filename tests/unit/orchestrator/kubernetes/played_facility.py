@@ -14,12 +14,13 @@ from servers import FAKES
 
 from dl4mic.locations import Locations
 from dl4mic.manifest import read_service
-from dl4mic.v1.job_pb2 import Job, JobEvent
+from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
 from dl4mic_orchestrator.attempt import Attempts
 from dl4mic_orchestrator.backends.base import Progress
 from dl4mic_orchestrator.backends.images import ServiceImages
 from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
 from dl4mic_orchestrator.backends.kubernetes.client import JOBS, NODES, PODS
+from dl4mic_orchestrator.backends.kubernetes.manifests import INSTANCE
 from dl4mic_orchestrator.backends.kubernetes.settings import Volume
 from dl4mic_orchestrator.backends.kubernetes.volumes import Volumes
 from dl4mic_orchestrator.briefing import Briefing
@@ -33,7 +34,7 @@ from dl4mic_orchestrator.store import Store
 
 from ..scripted_world import Meter, Service, Wishes  # noqa: TID252 - tests are no package to import from
 from .instances import settings
-from .scripted_cluster import ScriptedCluster
+from .scripted_cluster import NOW, ScriptedCluster
 
 LOOK_AHEAD = 5
 _NO_GPU = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
@@ -135,6 +136,13 @@ class Facility:
             change()
         except KeyError:
             pass  # it was deleted meanwhile
+
+    def evict(self, instance_id: str) -> None:
+        """Ask a pod to end, as a drain does: its worker writes a checkpoint, and says what it was told."""
+        (pod,) = (pod for pod in self.pods() if pod["metadata"]["labels"][INSTANCE] == instance_id)
+        pod["metadata"]["deletionTimestamp"] = NOW
+        self.cluster.set(PODS, pod)
+        self.services[instance_id].end("FAILED", JobError.CRASHED)
 
     def lose_node(self) -> None:
         """Have the node vanish with all that runs there; another one comes."""

@@ -88,6 +88,24 @@ def test_a_node_that_vanishes_has_its_jobs_go_on_elsewhere(facility: Facility) -
     assert sorted(facility.meter.ends) == ["a", "b"]
 
 
+def test_a_node_that_is_cleared_again_and_again_does_not_fail_the_job(facility: Facility) -> None:
+    facility.hold = True
+    facility.submit("a")
+    for attempt in range(1, 6):
+        eventually(lambda: _is_running(facility, "a", attempt))  # noqa: B023 - it is asked at once
+        facility.evict(f"a-{attempt}")
+    facility.hold = False
+    eventually(lambda: facility.job("a").state == Job.SUCCEEDED)
+    failures = [failure.code for failure in facility.store.jobs.failures("a")]
+    assert failures == [JobError.PREEMPTED] * 5
+    assert facility.meter.ends == ["a"]
+
+
+def _is_running(facility: Facility, name: str, attempt: int) -> bool:
+    job = facility.job(name)
+    return job.attempt == attempt and job.state == Job.RUNNING
+
+
 def test_a_job_deleted_behind_our_back_goes_on(facility: Facility) -> None:
     facility.hold = True
     facility.submit("a")
