@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from dl4mic_orchestrator.backends.base import Backend, Probe, State, UnavailableError
 
-_LOOK_SECONDS = 0.1
-"""A look is into the backend's own memory of the cluster, not a call."""
+_FIRST_PAUSE_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 0.25
+"""Between looks, which are into the backend's own memory of the cluster."""
 
 
 def await_arrival(
@@ -32,6 +33,7 @@ def await_arrival(
     UnavailableError
         The backend knows why it is gone, or cannot come up.
     """
+    pause = _FIRST_PAUSE_SECONDS
     while True:
         probe = backend.probe([state])[0]
         heard(probe)
@@ -39,7 +41,8 @@ def await_arrival(
             raise unavailable(probe)
         if not probe.waiting:
             return {**state, **probe.found}, probe
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def unavailable(probe: Probe) -> UnavailableError:
