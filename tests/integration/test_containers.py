@@ -80,7 +80,7 @@ def test_a_job_runs_confined_and_leaves_no_container(start: New) -> None:
     jobs = orchestrator.workspace / "jobs"
     seen_inside(name, "touch", f"{jobs}/x")  # at best into the container's own /tmp
     assert not (jobs / "x").exists()
-    assert "Read-only" in seen_inside(name, "touch", f"{orchestrator.data}/train/x")
+    assert "Read-only" in seen_inside(name, "touch", f"{orchestrator.data}/train/source/x")
     assert "No such file" in seen_inside(name, "ls", f"{orchestrator.workspace}/models")
     interfaces = seen_inside(name, "cat", "/proc/net/dev").splitlines()[2:]
     assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]

@@ -92,7 +92,7 @@ class ContainerBackend:
         for key, value in labels.items():
             command = ["--label", f"{key}={value}", *command]
         try:
-            self._engine.run("run", "--detach", *self._engine.user_options, *command)
+            self._engine.run("run", "--detach", *self._engine.user_options, *command, folder=folder)
         except EngineError as error:
             self._engine_stop(state["name"], 0.0)
             raise _cannot_start(error, spec) from error
@@ -106,6 +106,8 @@ class ContainerBackend:
 
     def stop(self, state: State, grace_seconds: float) -> None:
         """End and remove the container."""
+        if "name" not in state:
+            return
         self._engine_stop(state["name"], grace_seconds)
         shutil.rmtree(Path(state["socket"]).parent, ignore_errors=True)
 
@@ -127,7 +129,7 @@ class ContainerBackend:
         return image_of(self._images, service.name, gpu=bool(self._capacity.gpus))
 
     def _probe(self, state: State) -> Probe:
-        address = f"unix://{state['socket']}"
+        address = f"unix://{state.get('socket', '')}"
         if state["boot_id"] != processes.boot_id():
             return Probe(alive=False, address=address, place=_PLACE, node_lost=True)
         known = state if "pid" in state else {**state, **self._process_of(state["name"])}

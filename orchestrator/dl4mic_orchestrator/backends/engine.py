@@ -71,8 +71,13 @@ class Engine:
         options = self.run("info", "--format", "{{.SecurityOptions}}")
         return ("--user", "0:0" if "name=rootless" in options else user)
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, folder: Path | None = None) -> str:
         """Run a command of it, and return what it printed.
+
+        Parameters
+        ----------
+        folder
+            To run it in: podman's monitor of a container leaves files there.
 
         Raises
         ------
@@ -84,6 +89,7 @@ class Engine:
         try:
             done = subprocess.run(
                 [self._program, *arguments],
+                cwd=folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

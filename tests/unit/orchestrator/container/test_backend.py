@@ -11,6 +11,7 @@ from scripted_engine import ScriptedEngine, make_backend, make_spec
 
 from dl4mic_orchestrator.backends.base import Probe, ServiceSpec, State, UnavailableError
 from dl4mic_orchestrator.backends.container import ContainerBackend
+from dl4mic_orchestrator.backends.local import LEFT_BEHIND
 from dl4mic_orchestrator.records import Gpu
 
 BLUR = ServiceSpec("blur", Path(), ("3.11",))
@@ -114,6 +115,14 @@ def test_a_container_that_somebody_removed(
 def test_a_restarted_machine_is_a_lost_node(backend: ContainerBackend) -> None:
     (probe,) = backend.probe([{"name": "n", "socket": "/s", "boot_id": "before"}])
     assert (probe.alive, probe.node_lost) == (False, True)
+
+
+def test_an_instance_of_the_machine_that_was_backed_up_is_nobody_s(
+    backend: ContainerBackend, engine: ScriptedEngine
+) -> None:
+    assert backend.probe([LEFT_BEHIND])[0].node_lost
+    backend.stop(LEFT_BEHIND, 0.0)
+    assert engine.calls == []
 
 
 def test_who_is_known_to_nobody_is_swept_away(
