@@ -143,6 +143,16 @@ API = (
         (("dl4mic_calls_open", "calls"),),
     ),
     Panel(
+        "Calls of the cluster's API server, per second",
+        "short",
+        (
+            (
+                "sum by (verb, code) (rate(dl4mic_cluster_calls_total[$__rate_interval]))",
+                "{{verb}} {{code}}",
+            ),
+        ),
+    ),
+    Panel(
         "CPU of the orchestrator, cores",
         "short",
         (('rate(process_cpu_seconds_total{job=~".*dl4mic.*"}[$__rate_interval])', "cores"),),
