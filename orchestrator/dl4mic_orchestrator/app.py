@@ -50,7 +50,7 @@ from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.plan import Limits
 from dl4mic_orchestrator.reconcile import Reconciler
 from dl4mic_orchestrator.registry import BentoContent, Registry
-from dl4mic_orchestrator.settings import Settings, find_uv
+from dl4mic_orchestrator.settings import BackendKind, Settings, find_uv
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.store import Store, file_of
 from dl4mic_orchestrator.uses import Uses
@@ -83,7 +83,7 @@ class App:
         self._lock = _lock(file_of(settings.store))
         for folder in (settings.jobs, settings.uploads, settings.models, settings.environments):
             folder.mkdir(parents=True, exist_ok=True)
-        self.catalog = Catalog(_read_services(settings.services))
+        self.catalog = Catalog(_offered(settings))
         self.store = Store(settings.store)
         self.metrics = Metrics(self.store, [each.name for each in self.catalog])
         self.callers = Callers(self.metrics.called)
@@ -294,6 +294,16 @@ def _certificate(settings: Settings) -> Certificate | None:
     if settings.certificate is None or settings.key is None:
         return None
     return Certificate(settings.certificate, settings.key)
+
+
+def _offered(settings: Settings) -> list[Service]:
+    """Read the services; where instances are made of images, those that have one: no other could ever run."""
+    found = _read_services(settings.services)
+    if settings.backend is BackendKind.LOCAL:
+        return found
+    for name in sorted(set(settings.images) - {each.name for each in found}):
+        log.error("--images names %s, but there is no such service in %s", name, settings.services)
+    return [each for each in found if each.name in settings.images]
 
 
 def _read_services(folder: Path) -> list[Service]:
