@@ -104,7 +104,7 @@ class Admission:
         record = self.catalog.service(network.name).records[network.name]
         check_contradictions(request, network, record["parameters"])
         job = _job_of(request, network.name, caller)
-        if not self._is_known(job.id):
+        if not self.jobs.knows(job.id):
             self._check_place()
             self._check_disk_use(job.project)
             self.check_device(request, network)
@@ -135,9 +135,6 @@ class Admission:
             raise refuse(f"{field}.name", str(error)) from error
         _check_network(field, found.tag, found.network, network)
         return found.tag
-
-    def _is_known(self, job_id: str) -> bool:
-        return bool(self.jobs.states([job_id]))
 
     def _needed(self, request: Request) -> list[str]:
         needed = references.needed_jobs(request)

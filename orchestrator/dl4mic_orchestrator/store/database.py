@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, RootTransaction, Row, Select, inspect, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from dl4mic_orchestrator.store.engines import StoreError, open_database
 
@@ -40,14 +41,29 @@ class Database:
         except OperationalError as error:
             raise StoreError(f"the store cannot be opened: {error.orig}") from error
 
-    def read(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the database."""
-        return self._engines.read.begin()
+        connection, transaction = _begin(self._engines.read)
+        with connection, transaction:
+            yield connection
 
-    def write(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
         """Open a transaction that is alone in writing from its first statement on, so that it can never deadlock."""
         self._engines.look()
-        return self._engines.write.begin()
+        connection, transaction = _begin(self._engines.write)
+        with connection, transaction:
+            yield connection
+
+    def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """Read by one statement, which sees one state of the database without a transaction around it."""
+        try:
+            return _fetch(self._engines.read, query)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return _fetch(self._engines.read, query)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -64,6 +80,30 @@ class Database:
             config.set_main_option("script_location", str(MIGRATIONS))
             config.attributes["connection"] = connection
             command.upgrade(config, HEAD)
+
+
+def _begin(engine: Engine) -> tuple[Connection, RootTransaction]:
+    """Begin a transaction, on a new connection where the pool's has broken: the first statement tells."""
+    try:
+        return _try_to_begin(engine)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+    return _try_to_begin(engine)
+
+
+def _try_to_begin(engine: Engine) -> tuple[Connection, RootTransaction]:
+    connection = engine.connect()
+    try:
+        return connection, connection.begin()
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _fetch(engine: Engine, query: Select[Any]) -> Sequence[Row[Any]]:
+    with engine.connect().execution_options(alone=True) as connection:
+        return connection.execute(query).all()
 
 
 def batched(items: Iterable[str]) -> Iterator[list[str]]:

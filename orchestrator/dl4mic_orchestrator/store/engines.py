@@ -22,6 +22,7 @@ _READERS = 32
 _ONE: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": _WAIT_SECONDS}
 
 _LOCK = 0x646C346D  # "dl4m"
+_BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _TAKE_LOCK = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 # A server learns in half a minute that the machine of an orchestrator is gone, and lets go of its lock;
 # by itself it would wait for two hours. Over a Unix socket it ignores all of them.
@@ -116,9 +117,9 @@ def _sqlite(url: URL) -> Engines:
     read = create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
     # Writers queue up for the one connection: SQLite's own way, to sleep and try again, lets some wait for seconds.
     write = create_engine(url, connect_args={"timeout": _WAIT_SECONDS}, **_ONE)
-    for engine, begin in ((read, "BEGIN"), (write, "BEGIN IMMEDIATE")):
+    for engine, statement in ((read, "BEGIN"), (write, "BEGIN IMMEDIATE")):
         event.listen(engine, "connect", _configure)
-        event.listen(engine, "begin", partial(_begin, begin))
+        event.listen(engine, "begin", partial(_begin, statement))
     reserve = Reserve(path.with_name(path.name + "-reserve"))
     return Engines(read, write, reserve.look)
 
@@ -132,7 +133,8 @@ def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> N
 
 
 def _begin(statement: str, connection: Connection) -> None:
-    connection.exec_driver_sql(statement)
+    if not connection.get_execution_options().get("alone", False):
+        connection.exec_driver_sql(statement)
 
 
 def _postgresql(url: URL) -> Engines:
@@ -142,26 +144,24 @@ def _postgresql(url: URL) -> Engines:
     work. Should the connection break, the server gives the lock up with it, and nothing is written before it is had
     again: what another orchestrator has taken over meanwhile, this one cannot touch.
     """
-    read = create_engine(
-        url,
-        isolation_level="REPEATABLE READ",
-        execution_options={"postgresql_readonly": True},
-        pool_size=_READERS,
-        max_overflow=0,
-        pool_timeout=_WAIT_SECONDS,
-        pool_pre_ping=True,
-        connect_args=_CLIENT,
-    )
-    write = create_engine(url, pool_pre_ping=True, connect_args=_CLIENT, **_ONE)
-    event.listen(write, "connect", _take)
+    read = create_engine(url, connect_args=_CLIENT, **{**_ONE, "pool_size": _READERS})
+    write = create_engine(url, connect_args=_CLIENT, **_ONE)
+    for engine, statement in ((read, _BEGIN_READING), (write, "BEGIN")):
+        event.listen(engine, "connect", _set_up)
+        event.listen(engine, "begin", partial(_begin, statement))
+    event.listen(write, "connect", _take_lock)
     return Engines(read, write, lambda: None)
 
 
-def _take(connection: Any, _entry: ConnectionPoolEntry) -> None:
+def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    # Transactions begin where `_begin` says.
+    connection.autocommit = True
     for statement in _SESSION:
         connection.execute(statement)
+
+
+def _take_lock(connection: Any, _entry: ConnectionPoolEntry) -> None:
     taken = connection.execute(_TAKE_LOCK, (_LOCK,)).fetchone()[0]
-    connection.commit()
     if not taken:
         connection.close()
         raise StoreBusyError("another orchestrator works on the store's database")

@@ -129,8 +129,12 @@ class JobStore:
             .where(tables.jobs.c.state.not_in(_ENDED))
             .order_by(tables.jobs.c.order)
         )
-        with self._database.read() as connection:
-            return [rows.planned(row) for row in connection.execute(query)]
+        return [rows.planned(row) for row in self._database.fetch(query)]
+
+    def knows(self, job_id: str) -> bool:
+        """Say whether there is a job of the id."""
+        query = select(tables.jobs.c.order).where(tables.jobs.c.id == job_id)
+        return bool(self._database.fetch(query))
 
     def states(self, job_ids: Iterable[str]) -> dict[str, JobState]:
         """Get the state of those jobs that there are."""
@@ -166,8 +170,7 @@ class JobStore:
             .order_by(tables.events.c.sequence)
             .limit(limit)
         )
-        with self._database.read() as connection:
-            return [JobEvent.FromString(row.message) for row in connection.execute(query)]
+        return [JobEvent.FromString(row.message) for row in self._database.fetch(query)]
 
     def watched(self, job_id: str) -> AbstractContextManager[Feed]:
         """Watch a job's events as long as the context lasts."""
@@ -338,8 +341,7 @@ class JobStore:
             )
 
     def _row(self, job_id: str) -> Row[Any]:
-        with self._database.read() as connection:
-            return _row(connection, job_id)
+        return _only(job_id, self._database.fetch(_by_id(job_id)))
 
 
 def _check_open(connection: Connection, project: str, most: int | None) -> None:
@@ -353,10 +355,17 @@ def _check_open(connection: Connection, project: str, most: int | None) -> None:
 
 
 def _row(connection: Connection, job_id: str) -> Row[Any]:
-    row = connection.execute(select(tables.jobs).where(tables.jobs.c.id == job_id)).first()
-    if row is None:
+    return _only(job_id, connection.execute(_by_id(job_id)).all())
+
+
+def _by_id(job_id: str) -> Select[Any]:
+    return select(tables.jobs).where(tables.jobs.c.id == job_id)
+
+
+def _only(job_id: str, found: Sequence[Row[Any]]) -> Row[Any]:
+    if not found:
         raise JobNotFoundError(f"there is no job {job_id!r}")
-    return row
+    return found[0]
 
 
 def _reopen(connection: Connection, job_id: str, event: JobEvent, **values: Any) -> None:
