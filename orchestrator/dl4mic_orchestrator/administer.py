@@ -12,8 +12,8 @@ from pathlib import Path
 
 from dl4mic_orchestrator.backup import BackupError, Report, back_up, restore
 from dl4mic_orchestrator.settings import STORE, store_place, workspace_folder
+from dl4mic_orchestrator.store import StoreError, file_of
 
-_SQLITE = "sqlite:///"
 _REFUSED = 2
 _NOT_WHOLE = 7
 """The exit codes that `dl4mic` gives the same meaning: refused, and a file could not be read or written."""
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         report = _run(options)
-    except BackupError as error:
+    except (BackupError, StoreError, ValueError) as error:
         return _failed(options, str(error), _REFUSED)
     except OSError as error:
         return _failed(options, f"it cannot be written or read: {error}", _NOT_WHOLE)
@@ -38,28 +38,15 @@ def main(arguments: Sequence[str]) -> int:
 def _run(options: argparse.Namespace) -> Report:
     workspace = options.workspace.expanduser().absolute()
     place = options.place.expanduser().absolute()
-    store = _file_of(options.store or store_place(workspace, None))
+    store = _place_of(options.store or store_place(workspace, None))
     if options.command == "backup":
         return back_up(workspace, place, store=store, with_artifacts=options.with_artifacts)
     return restore(place, workspace, store=store if store != workspace / STORE else None)
 
 
-def _file_of(place: Path | str) -> Path:
-    """Tell in which file a store is.
-
-    Raises
-    ------
-    BackupError
-        It is in none.
-    """
-    if isinstance(place, Path):
-        return place
-    if not place.startswith(_SQLITE):
-        raise BackupError(
-            "the store is a database of its own: keep it by its own means (pg_dump, pg_restore), and "
-            "the workspace's folder `models` beside it"
-        )
-    return Path("/" + place.removeprefix(_SQLITE).lstrip("/"))
+def _place_of(named: Path | str) -> Path | str:
+    """Tell in which file a store is; the URL where it is in none. Errors as of `file_of`."""
+    return file_of(named) or named
 
 
 def _words(options: argparse.Namespace, report: Report) -> str:
@@ -92,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (save, back):
         command.add_argument("--workspace", type=Path, default=workspace_folder(), metavar="DIR")
         command.add_argument(
-            "--store", metavar="URL", help="sqlite:////FILE, where it does not lie in the workspace"
+            "--store", metavar="URL", help="its database, where it does not lie in the workspace"
         )
         command.add_argument("--json", action="store_true", help="answer in JSON")
     return parser

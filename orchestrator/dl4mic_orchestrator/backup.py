@@ -22,6 +22,7 @@ from dl4mic_orchestrator.records import JobState
 from dl4mic_orchestrator.registry.content import digest_of_folder
 from dl4mic_orchestrator.settings import STORE
 from dl4mic_orchestrator.store.database import HEAD
+from dl4mic_orchestrator.store.transcript import load, published, save
 
 MANIFEST = "backup.json"
 FORMAT = 1
@@ -78,7 +79,7 @@ class _Copying:
     """One backup on its way into a folder."""
 
     workspace: Path
-    store: Path
+    store: Path | str
     folder: Path
     known: Mapping[str, str] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
@@ -107,7 +108,8 @@ class _Copying:
             copy_store(self.store, copy)
             models = _models(copy)
             lost = {tag for tag, digest in models.items() if not self._copy_model(tag, digest)}
-            if lost <= _models(self.store).keys():
+            there = published(self.store) if isinstance(self.store, str) else _models(self.store)
+            if lost <= there.keys():
                 break
         whole = {tag: digest for tag, digest in models.items() if tag not in lost}
         return whole, tuple(sorted(lost))
@@ -148,7 +150,11 @@ class _Copying:
 
 
 def back_up(
-    workspace: Path, target: Path, *, store: Path | None = None, with_artifacts: bool = False
+    workspace: Path,
+    target: Path,
+    *,
+    store: Path | str | None = None,
+    with_artifacts: bool = False,
 ) -> Report:
     """Copy store and models of a workspace, whether a server works there or not.
 
@@ -157,7 +163,7 @@ def back_up(
     target
         A folder, where only models are copied that it does not hold yet; or a file that ends with ``.tar``.
     store
-        File of the store, where it does not lie in the workspace.
+        File of the store, where it does not lie in the workspace, or URL of its database.
     with_artifacts
         Copy what finished jobs made, too.
 
@@ -167,7 +173,7 @@ def back_up(
         The workspace has no store, the target is something else, or another backup goes there now.
     """
     store = store or workspace / STORE
-    if not store.exists():
+    if isinstance(store, Path) and not store.exists():
         raise BackupError(f"{store.parent} holds no {store.name}: name the server's workspace")
     if target.suffix != ARCHIVE:
         return _into_folder(workspace, store, target, with_artifacts)
@@ -181,7 +187,7 @@ def back_up(
     return report
 
 
-def restore(source: Path, workspace: Path, *, store: Path | None = None) -> Report:
+def restore(source: Path, workspace: Path, *, store: Path | str | None = None) -> Report:
     """Make a workspace of a backup, every model verified.
 
     Its open jobs go on as those of a machine that was lost: from their next attempt, at the next server's start.
@@ -189,7 +195,7 @@ def restore(source: Path, workspace: Path, *, store: Path | None = None) -> Repo
     Parameters
     ----------
     store
-        File to make the store, where it shall not lie in the workspace.
+        File to make the store, where it shall not lie in the workspace, or URL of an empty database.
 
     Raises
     ------
@@ -197,7 +203,7 @@ def restore(source: Path, workspace: Path, *, store: Path | None = None) -> Repo
         The workspace is not empty, the store is there, the backup is none or damaged, or a newer version of this
         program made it.
     """
-    if store and store.exists():
+    if isinstance(store, Path) and store.exists():
         raise BackupError(f"{store} is there already: name a new file")
     if workspace.exists() and any(workspace.iterdir()):
         shown = ", ".join(sorted(each.name for each in workspace.iterdir())[:3])
@@ -214,8 +220,12 @@ def restore(source: Path, workspace: Path, *, store: Path | None = None) -> Repo
     return report
 
 
-def _move_store(made: Path, target: Path) -> None:
-    """Move a store, perhaps to another disk, so that it is there whole or not at all."""
+def _move_store(made: Path, target: Path | str) -> None:
+    """Move a store, perhaps to another disk or into a database, so that it is there whole or not at all."""
+    if isinstance(target, str):
+        load(made, target)
+        made.unlink()
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     shutil.copy(made, partial)
@@ -224,8 +234,11 @@ def _move_store(made: Path, target: Path) -> None:
     made.unlink()
 
 
-def copy_store(source: Path, target: Path) -> None:
+def copy_store(source: Path | str, target: Path) -> None:
     """Copy a store at one moment of its life, while others write to it (sqlite.org/backup.html)."""
+    if isinstance(source, str):
+        save(source, target)
+        return
     target.unlink(missing_ok=True)
     with closing(sqlite3.connect(source)) as ours, closing(sqlite3.connect(target)) as copy:
         ours.backup(copy)
@@ -249,7 +262,7 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(**found)
 
 
-def _into_folder(workspace: Path, store: Path, folder: Path, with_artifacts: bool) -> Report:
+def _into_folder(workspace: Path, store: Path | str, folder: Path, with_artifacts: bool) -> Report:
     if folder.exists() and not folder.is_dir():
         raise BackupError(f"{folder} is a file; name a folder, or a file that ends with {ARCHIVE}")
     if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):

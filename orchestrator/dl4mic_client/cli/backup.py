@@ -13,7 +13,7 @@ _workspace = click.option(
 )
 
 _store = click.option(
-    "--store", metavar="URL", help="sqlite:////FILE, where it does not lie in the workspace."
+    "--store", metavar="URL", help="Its database, where that is no file in the workspace."
 )
 
 

@@ -19,7 +19,7 @@ class Reserve:
     Parameters
     ----------
     folder
-        On the store's disk; made if it is not there.
+        On the store's disk; made when it is looked at, if it is not there.
     pieces, piece_bytes
         How much room.
     """
@@ -29,12 +29,12 @@ class Reserve:
         self._piece_bytes = piece_bytes
         self._folder = folder
         self._lock = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
 
     def look(self) -> None:
         """Give up a piece if the disk is about full; make the missing ones if there is room for all, and more."""
         # A reserve that cannot be had must not keep the store from what it can write still.
         with self._lock, suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
             free = _free_bytes(self._folder)
             held = [piece for piece in self._pieces if piece.exists()]
             if free < self._piece_bytes:

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from postgresql import Server
 
 from dl4mic.v1.job_pb2 import Job
 from dl4mic_orchestrator.administer import main
@@ -18,6 +19,8 @@ from dl4mic_orchestrator.backup import BackupError, back_up, read_manifest, rest
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState, Model
 from dl4mic_orchestrator.registry import BentoContent, Origin, Registry
 from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.store.jobs import Filter
+from dl4mic_orchestrator.store.transcript import load
 
 
 class Workspace:
@@ -263,11 +266,38 @@ def test_a_store_beside_the_workspace_is_kept_and_restored_to_such_a_place(
     assert main(["restore", kept, "--workspace", f"{restored}2", *flags[2:]]) == 2
 
 
-def test_a_database_is_kept_by_its_own_means(
+def test_a_database_on_a_server_is_kept_while_it_is_worked_on_and_restored_to_another(
+    old: Workspace, tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, again, kept = server.new_url(), server.new_url(), tmp_path / "kept"
+    load(old.folder / "store.sqlite", url)
+    working = Store(url)
+    workspace = ["--workspace", str(old.folder)]
+    assert main(["backup", str(kept), *workspace, "--store", url]) == 0
+    restored = ["restore", str(kept), "--workspace", str(tmp_path / "new")]
+    assert main([*restored, "--store", url]) == 2
+    assert "another orchestrator works" in capsys.readouterr().err
+    working.close()
+    assert main([*restored, "--store", url]) == 2
+    assert "holds records already" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert main([*restored, "--store", again]) == 0
+    assert not (tmp_path / "new" / "store.sqlite").exists()
+
+    new = Store(again)
+    assert new.models.published() == old.store.models.published()
+    assert new.jobs.events("a", 0) == old.store.jobs.events("a", 0)
+    orders = [order for order, _ in new.jobs.newest(Filter(), None, 9)]
+    made = new.jobs.create(Job(id="later", network="blur", train={"model": "m"}))
+    assert new.jobs.newest(Filter(), None, 1) == [(max(orders) + 1, made)]
+    new.close()
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(
     old: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = "postgresql+psycopg://dl4mic:secret@host/dl4mic"
+    url = "postgresql+psycopg://dl4mic:secret@127.0.0.1:1/dl4mic"
     place = str(tmp_path / "kept")
     assert main(["backup", place, "--workspace", str(old.folder), "--store", url]) == 2
     said = capsys.readouterr().err
-    assert "pg_dump" in said and "secret" not in said
+    assert "cannot be reached" in said and "secret" not in said
