@@ -27,7 +27,7 @@ from dl4mic_orchestrator.environments import GPU_LOCK_FILE, LOCK_FILE
 from dl4mic_orchestrator.interpreters import find_python
 from dl4mic_orchestrator.inventory import Inventory
 from dl4mic_orchestrator.records import Capacity
-from dl4mic_orchestrator.settings import Settings, find_uv, is_loopback
+from dl4mic_orchestrator.settings import BackendKind, Settings, find_uv, is_loopback
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.jobs import Filter
 
@@ -111,6 +111,8 @@ class Examination:
         return diagnosis.of_address(address, not socket_path(address) and not is_loopback(address))
 
     def _environments(self) -> Iterator[Finding]:
+        if self.settings.backend is not BackendKind.LOCAL:
+            return  # images hold them
         has_uv = find_uv() is not None
         for service in self.services:
             yield diagnosis.of_environment(self._environment(service), has_uv)

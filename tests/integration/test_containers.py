@@ -38,7 +38,7 @@ def start(
     new_orchestrator: New,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> New:
+) -> Iterator[New]:
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     images = tmp_path / "images.yaml"
@@ -48,7 +48,9 @@ def start(
         flags = ("--backend", "container", "--engine", "podman", "--images", str(images))
         return new_orchestrator(*flags, "--cpus", "2")
 
-    return begin
+    yield begin
+    left = ("ps", "--all", "--quiet", "--filter", "label=dl4mic.network=blur")
+    call("rm", "--force", "--time", "0", "--ignore", "none", *call(*left).split())
 
 
 def call(*words: str) -> str:
@@ -80,7 +82,9 @@ def test_a_job_runs_confined_and_leaves_no_container(start: New) -> None:
     jobs = orchestrator.workspace / "jobs"
     seen_inside(name, "touch", f"{jobs}/x")  # at best into the container's own /tmp
     assert not (jobs / "x").exists()
-    assert "Read-only" in seen_inside(name, "touch", f"{orchestrator.data}/train/source/x")
+    read = [each["Destination"] for each in told["Mounts"] if not each["RW"]]
+    assert read and all(path.startswith(f"{orchestrator.data}/train/") for path in read)
+    assert "Read-only" in seen_inside(name, "touch", f"{read[0]}/x")
     assert "No such file" in seen_inside(name, "ls", f"{orchestrator.workspace}/models")
     interfaces = seen_inside(name, "cat", "/proc/net/dev").splitlines()[2:]
     assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
