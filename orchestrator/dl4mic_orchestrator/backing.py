@@ -80,7 +80,9 @@ def _volumes(settings: Settings, cluster: KubernetesSettings) -> Volumes:
             f"of --kubernetes ({', '.join(sorted(cluster.data_roots)) or 'none'}) must be the same"
         )
     places = {settings.roots[name]: volume for name, volume in cluster.data_roots.items()}
-    return Volumes({**places, settings.workspace: cluster.workspace}, inside=(settings.services,))
+    # Examples lie in the services' folders, which may be links; every image has its own at the same path.
+    services = [manifest.parent.resolve() for manifest in settings.services.glob("*/service.yaml")]
+    return Volumes({**places, settings.workspace: cluster.workspace}, inside=tuple(services))
 
 
 def _gpus() -> tuple[Gpu, ...]:
