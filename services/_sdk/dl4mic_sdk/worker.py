@@ -24,6 +24,7 @@ from dl4mic_sdk.device import Device
 from dl4mic_sdk.diagnosis import fault_of
 from dl4mic_sdk.errors import SdkError, Stopped
 from dl4mic_sdk.events import EventWriter
+from dl4mic_sdk.gpu_use import GpuUse, gpu_use
 from dl4mic_sdk.inputs import changed_files
 from dl4mic_sdk.job_folder import (
     EXIT_DONE,
@@ -108,7 +109,7 @@ def run(
     ctx = Context(attempt_folder, events, Device("cpu", ""))
     signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
     threading.Thread(
-        target=_beat, args=(attempt_folder, events, os.getppid(), heartbeat_seconds), daemon=True
+        target=_beat, args=(ctx, events, os.getppid(), heartbeat_seconds), daemon=True
     ).start()
     log.info("checking the data")
     data = verbs.check(request, ctx)
@@ -165,25 +166,32 @@ def import_network(folder: Path) -> Any:
     return module
 
 
-def _beat(attempt_folder: Path, events: EventWriter, parent: int, seconds: float) -> None:
+def _beat(ctx: Context, events: EventWriter, parent: int, seconds: float) -> None:
     """Give signs of life, and end when the host is gone (where the kernel does not see to that).
 
     A worker that can no longer say that it lives has no record of what it does, and ends.
     """
     last = 0.0
+    gpus = gpu_use(os.environ)
     while True:
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
         if time.monotonic() - last >= seconds:
             last = time.monotonic()
             try:
-                events.append("heartbeat", {"memory_bytes": resident_bytes()})
+                events.append("heartbeat", sign_of_life(ctx.device, gpus))
             except ValueError:
                 return  # the file is closed: the job is over
             except OSError as error:
                 log.error("no sign of life can be written", exc_info=error)
-                os._exit(give_up(attempt_folder, error))
+                os._exit(give_up(ctx.attempt_folder, error))
         time.sleep(PARENT_CHECK_SECONDS)
+
+
+def sign_of_life(device: Device, gpus: Optional[GpuUse]) -> Dict[str, float]:
+    """Give the fields of a heartbeat; those of a GPU where the job computes on one and its driver tells."""
+    figures = gpus.figures() if gpus is not None and device.kind == "gpu" else {}
+    return dict(figures, memory_bytes=resident_bytes())
 
 
 def resident_bytes() -> int:
