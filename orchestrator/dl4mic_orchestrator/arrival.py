@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Wait until an instance has a place and can be dialled: a cluster has a queue of its own."""
+"""Wait until an instance can be dialled, or for the word why it cannot: a cluster has a queue, and eyes, of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from dl4mic_orchestrator.backends.base import Backend, Probe, State, Unavailable
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.25
 """Between looks, which are into the backend's own memory of the cluster."""
+
+_NOTICE_SECONDS = 3.0
+"""What a cluster tells comes by another way than what an instance tells, and may come later."""
 
 
 def await_arrival(
@@ -43,6 +46,16 @@ def await_arrival(
             return {**state, **probe.found}, probe
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def last_word(look: Callable[[], Probe], crashed: bool) -> Probe:
+    """Look how an instance is after its job has ended; after a crash, give the backend a moment to see what it was."""
+    end = time.monotonic() + (_NOTICE_SECONDS if crashed else 0.0)
+    probe = look()
+    while probe.alive and probe.fault is None and time.monotonic() < end:
+        time.sleep(_FIRST_PAUSE_SECONDS)
+        probe = look()
+    return probe
 
 
 def unavailable(probe: Probe) -> UnavailableError:

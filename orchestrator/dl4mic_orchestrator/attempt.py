@@ -14,7 +14,7 @@ from typing import Protocol
 from dl4mic.check import Request
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent
-from dl4mic_orchestrator.arrival import FROM_CHECKPOINT, await_arrival, unavailable
+from dl4mic_orchestrator.arrival import FROM_CHECKPOINT, await_arrival, last_word, unavailable
 from dl4mic_orchestrator.backends.base import (
     Backend,
     LaunchSpec,
@@ -269,9 +269,9 @@ class Attempts:
             outcome = self._follower(job).follow(
                 called, lambda: look().alive, interruption, self.patience
             )
-        fault = look().fault
-        if outcome is None or (fault is not None and outcome.state is not JobState.SUCCEEDED):
-            raise unavailable(look())
+        last = last_word(look, _has_crashed(outcome))
+        if outcome is None or (last.fault is not None and outcome.state is not JobState.SUCCEEDED):
+            raise unavailable(last)
         return outcome
 
     def _await_arrival(
@@ -364,12 +364,16 @@ def _weigh(outcome: Outcome, told: Outcome | None) -> Outcome:
     if told is None:
         return outcome
     code = outcome.error.code if outcome.error is not None else None
-    crashed = told.error is not None and told.error.code == JobError.CRASHED
     if told.state is not JobState.SUCCEEDED and (
-        code == JobError.UNRESPONSIVE or (crashed and code in _FROM_OUTSIDE)
+        code == JobError.UNRESPONSIVE or (_has_crashed(told) and code in _FROM_OUTSIDE)
     ):
         return outcome
     return told
+
+
+def _has_crashed(outcome: Outcome | None) -> bool:
+    error = outcome.error if outcome is not None else None
+    return error is not None and error.code == JobError.CRASHED
 
 
 _FROM_OUTSIDE = (JobError.PREEMPTED, JobError.NODE_LOST)

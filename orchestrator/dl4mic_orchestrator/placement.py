@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from math import inf
 from typing import Protocol
 
 from dl4mic_orchestrator.records import (
@@ -91,11 +92,14 @@ def places(
     """Know what may be handed out; `is_stuck` says whether an instance has waited long for a cluster's scheduler."""
     if capacity.look_ahead is None:
         return Free(capacity, instances)
-    return LookAhead(capacity.look_ahead, instances, is_stuck)
+    return LookAhead(capacity, capacity.look_ahead, instances, is_stuck)
 
 
 class LookAhead:
     """How many more instances may wait in a cluster, whose own scheduler gives them their places.
+
+    Where that does not go by priority, one at most waits for a GPU beyond those that there are: what has waited in the
+    cluster goes before whatever is more urgent and comes later.
 
     Attributes
     ----------
@@ -106,11 +110,17 @@ class LookAhead:
     """
 
     def __init__(
-        self, most: int, instances: Sequence[Instance], is_stuck: Callable[[Instance], bool]
+        self,
+        capacity: Capacity,
+        most: int,
+        instances: Sequence[Instance],
+        is_stuck: Callable[[Instance], bool],
     ) -> None:
         waiting = [instance for instance in instances if not instance.place]
         self.waiting = len(waiting)
         self._left = most - self.waiting
+        used = sum(len(instance.grant.gpus) for instance in instances)
+        self._gpus = inf if capacity.keeps_priority else len(capacity.gpus) - used
         self.lacking = [
             Needs(cpus=0.0, gpu_use=GpuUse.NEEDED)
             for instance in waiting
@@ -119,11 +129,12 @@ class LookAhead:
 
     def take(self, needs: Needs) -> Grant | None:
         """Let one more wait in the cluster, or give None."""
-        self._left -= 1
-        if self._left < 0:
+        wants_gpu = needs.gpu_use is GpuUse.NEEDED
+        if self._left <= 0 or (wants_gpu and self._gpus < 0):
             return None
-        gpus = (0,) if needs.gpu_use is GpuUse.NEEDED else ()
-        return Grant(needs.cpus, needs.memory_bytes, gpus)
+        self._left -= 1
+        self._gpus -= wants_gpu
+        return Grant(needs.cpus, needs.memory_bytes, (0,) if wants_gpu else ())
 
 
 class Free:

@@ -110,6 +110,8 @@ class Capacity:
     look_ahead
         How many instances may wait for a place at once, where a cluster's own scheduler gives the places; None where
         the plan does.
+    keeps_priority
+        A cluster's scheduler lets the more urgent go first.
     where
         In words.
     """
@@ -118,6 +120,7 @@ class Capacity:
     memory_bytes: int
     gpus: tuple[Gpu, ...] = ()
     look_ahead: int | None = None
+    keeps_priority: bool = True
     where: str = "this machine"
 
 

@@ -82,3 +82,14 @@ def test_an_idle_warm_instance_makes_room_for_a_job_that_is_stuck_in_the_cluster
         )
     )  # fmt: skip
     assert [each.instance_id for each in of_kind(StopWarm, found)] == ended
+
+
+def test_where_the_cluster_does_not_keep_priority_one_job_waits_there_for_a_gpu() -> None:
+    plain = replace(CLUSTER, look_ahead=100, keeps_priority=False)
+    jobs = [job(f"j{number}", "gpu") for number in range(1, 6)]
+    found = plan(world(*jobs, job("j9"), capacity=plain))
+    assert [each.job_id for each in of_kind(Launch, found)] == ["j1", "j2", "j3", "j9"]
+    held = [placed("a", Grant(1, GIB, (0,))), waiting("b", Grant(1, GIB, (0,)))]
+    urgent = job("j7", "gpu", priority=5)
+    found = plan(world(*jobs, urgent, capacity=plain, instances=held, active=frozenset()))
+    assert [each.job_id for each in of_kind(Launch, found)] == ["j7"]

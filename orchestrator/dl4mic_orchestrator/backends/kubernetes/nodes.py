@@ -39,6 +39,7 @@ def capacity_of(nodes: Iterable[Object], settings: KubernetesSettings) -> Capaci
         memory_bytes=int(sum(quantity(each.get("memory", "")) for each in resources)),
         gpus=tuple(_gpus(nodes, settings)),
         look_ahead=settings.look_ahead,
+        keeps_priority=bool(settings.priority_classes or settings.queue),
         where="the cluster",
     )
 

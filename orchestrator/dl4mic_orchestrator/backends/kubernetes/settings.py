@@ -50,7 +50,8 @@ class KubernetesSettings:
     queue
         Of Kueue, in the namespace; empty for none.
     look_ahead
-        Jobs that wait in the cluster at most; more wait in the store.
+        Jobs that wait in the cluster at most; more wait in the store. Without priority classes or a queue, the cluster
+        takes them as they came: then only one waits there for a GPU, so that the most urgent is the next.
     ttl_seconds
         For how long the cluster keeps a Job that has ended, should we not delete it.
     grace_seconds

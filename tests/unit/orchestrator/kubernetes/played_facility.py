@@ -51,8 +51,9 @@ class Facility:
         Pods at once.
     """
 
-    def __init__(self, folder: Path, gpus: int) -> None:
+    def __init__(self, folder: Path, gpus: int, *, keeps_priority: bool = True) -> None:
         self.folder = folder
+        self._classes = {"0": "routine"} if keeps_priority else {}
         self.gpus = gpus
         self.hold = False
         self.paused = False
@@ -89,6 +90,15 @@ class Facility:
         self._stopped.set()
         self.reconciler.stop()
         self.cluster.break_watches()
+
+    @property
+    def launched(self) -> list[str]:
+        """Name the jobs in the order in which the cluster got them."""
+        return [
+            each["metadata"]["labels"]["dl4mic-job"]
+            for _, kind, change, each in self.cluster.changes
+            if (kind, change) == (JOBS.plural, "ADDED")
+        ]
 
     def pods(self) -> list[dict]:
         """List the pods that there are."""
@@ -142,6 +152,9 @@ class Facility:
         (pod,) = (pod for pod in self.pods() if pod["metadata"]["labels"][INSTANCE] == instance_id)
         pod["metadata"]["deletionTimestamp"] = NOW
         self.cluster.set(PODS, pod)
+        states = {row.id: row.backend_state for row in self.store.instances.all()}
+        while self.backend.probe([states[instance_id]])[0].fault is None:
+            self._stopped.wait(0.01)  # a real worker takes its time for a checkpoint, too
         self.services[instance_id].end("FAILED", JobError.CRASHED)
 
     def lose_node(self) -> None:
@@ -160,7 +173,12 @@ class Facility:
         settlement = Settlement(self.store.jobs, registry, briefing, self.meter)
         volumes = Volumes({folder: Volume("workspace"), folder / "plates": Volume("plates")})
         images = {"blur": ServiceImages("blur:1")}
-        backend = KubernetesBackend(self.cluster, settings(look_ahead=LOOK_AHEAD), images, volumes)
+        self.backend = backend = KubernetesBackend(
+            self.cluster,
+            settings(look_ahead=LOOK_AHEAD, priority_classes=self._classes),
+            images,
+            volumes,
+        )
         attempts = Attempts(
             store=self.store, backend=backend, catalog=catalog, briefing=briefing, data_check=Check(), dialler=self,
             settlement=settlement, patience=Patience(180, 45), start_seconds=60, meter=self.meter,

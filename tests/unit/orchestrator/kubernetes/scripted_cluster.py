@@ -38,7 +38,7 @@ class ScriptedCluster:
     def __init__(self, version: tuple[int, int] = (1, 30)) -> None:
         self._version = version
         self._news = threading.Condition()
-        self._changes: list[tuple[int, str, str, dict]] = []
+        self.changes: list[tuple[int, str, str, dict]] = []
         self._numbers = itertools.count(1)
         self._oldest = 0
         self._breaks = 0
@@ -96,7 +96,7 @@ class ScriptedCluster:
             with self._news:
                 changes = [
                     (number, change, copy.deepcopy(each))
-                    for number, plural, change, each in self._changes
+                    for number, plural, change, each in self.changes
                     if number > after and plural == kind.plural
                 ]
                 if not changes:
@@ -123,7 +123,7 @@ class ScriptedCluster:
             made["metadata"]["resourceVersion"] = str(number)
             made.setdefault("status", {})
             self.objects[key] = made
-            self._changes.append((number, kind.plural, change, made))
+            self.changes.append((number, kind.plural, change, made))
             self._news.notify_all()
             return copy.deepcopy(made)
 
@@ -135,7 +135,7 @@ class ScriptedCluster:
                 number = next(self._numbers)
                 lost = copy.deepcopy(lost)
                 lost["metadata"]["resourceVersion"] = str(number)
-                self._changes.append((number, kind.plural, "DELETED", lost))
+                self.changes.append((number, kind.plural, "DELETED", lost))
                 self._news.notify_all()
 
     def break_watches(self, *, forget: bool = False) -> None:
@@ -145,7 +145,7 @@ class ScriptedCluster:
             if forget:
                 self._oldest = self._newest() + 1
                 next(self._numbers)
-                self._changes = []
+                self.changes = []
             self._news.notify_all()
 
     def pod_of(self, name: str, number: int = 0) -> dict:

@@ -99,7 +99,7 @@ def names(mirror: Mirror) -> set[str]:
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < end, "it did not come to pass"
         time.sleep(0.01)

@@ -27,7 +27,7 @@ def all_are(facility: Facility, names: list[str], state: Job.State) -> bool:
 
 
 def test_many_jobs_on_few_gpus(facility: Facility) -> None:
-    names = [f"j{number}" for number in range(30)]
+    names = [f"j{number}" for number in range(20)]
     for name in names:
         facility.submit(name)
     eventually(lambda: all_are(facility, names, Job.SUCCEEDED))
@@ -54,6 +54,25 @@ def test_those_that_wait_say_why(facility: Facility) -> None:
     eventually(lambda: sum(_has_cluster_reason(facility, name) for name in waiting) == LOOK_AHEAD)
     assert all(facility.job(name).state == Job.PENDING for name in waiting), reasons
     assert facility.most_running == 2
+
+
+def test_the_most_urgent_is_next_where_the_cluster_knows_no_priority(tmp_path: Path) -> None:
+    facility = Facility(tmp_path, gpus=2, keeps_priority=False)
+    try:
+        facility.hold = True
+        for number in range(6):
+            facility.submit(f"j{number}")
+        eventually(lambda: len(facility.pods()) == 3)
+        first = {pod["metadata"]["labels"]["dl4mic-job"] for pod in facility.pods()}
+        facility.submit("urgent", priority=10)
+        names = ["urgent", *(f"j{number}" for number in range(6))]
+        eventually(lambda: bool(facility.job("urgent").waiting_reason))
+        facility.hold = False
+        eventually(lambda: all_are(facility, names, Job.SUCCEEDED))
+        assert set(facility.launched[:3]) == first
+        assert facility.launched[3] == "urgent"
+    finally:
+        facility.stop()
 
 
 def _has_cluster_reason(facility: Facility, name: str) -> bool:
