@@ -107,6 +107,9 @@ class Eager:
     def capacity(self) -> Capacity:
         return Capacity(cpus=4, memory_bytes=8 << 30)
 
+    def sweep(self, known: object) -> None:
+        """Have left nothing."""
+
     def await_serving(self, address: str, give_up: object, seconds: float) -> None:
         """Serve."""
 
