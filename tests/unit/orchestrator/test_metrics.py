@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -153,3 +154,12 @@ def test_calls_of_a_cluster_are_counted_and_absent_without_one(world: World) -> 
     assert world.metrics.registry.get_sample_value(name, labels) is None
     world.metrics.asked_cluster("create", "jobs", 201)
     assert world.metrics.registry.get_sample_value(name, labels) == 1
+
+
+def test_the_page_names_every_metric(world: World) -> None:
+    world.metrics.observe(list, lambda: 7, lambda: 2)
+    families = [each for each in world.metrics.registry.collect() if each.name.startswith("dl4mic")]
+    known = {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
+    page = (Path(__file__).resolve().parents[3] / "orchestrator" / "README.md").read_text()
+    heads = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `dl4mic_")]
+    assert set(re.findall(r"`(dl4mic_\w+)`", "".join(heads))) == known
