@@ -14,6 +14,8 @@ import certificates
 import postgresql
 import pytest
 
+from dl4mic.v1.job_pb2 import Job
+
 from .conftest import Orchestrator
 
 New = Callable[..., Orchestrator]
@@ -87,3 +89,17 @@ def test_a_second_server_on_the_same_database_is_refused(
     assert second.returncode == 1
     assert "another orchestrator works on the store's database" in second.stderr
     assert first.stop() == 0
+
+
+def test_a_job_outlives_a_database_that_goes_away_again_and_again(
+    new_orchestrator: New, database: postgresql.Server
+) -> None:
+    orchestrator = new_orchestrator("--store", database.new_url())
+    orchestrator.train("t1", epochs=3, step_seconds=0.2)
+    for _ in range(3):
+        orchestrator.wait_for("t1", "metric", after=orchestrator.job("t1").last_sequence)
+        database.cut()
+    assert orchestrator.wait("t1").state == Job.SUCCEEDED
+    events = orchestrator.events("t1")
+    assert [each.sequence for each in events] == list(range(1, len(events) + 1))
+    assert orchestrator.stop() == 0
