@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import math
 import shutil
 import sys
 import threading
@@ -133,13 +134,19 @@ class App:
         return self._listening.address
 
     def wait(self, ending: Ending) -> None:
-        """Wait until it is to stop, or has been idle for as long as it was told."""
+        """Wait until it is to stop, or has been idle for as long as it was told.
+
+        Raises
+        ------
+        WorkspaceBusyError
+            Another orchestrator works on the store now: this one was away from it for too long.
+        """
         limit = self._settings.exit_when_idle_seconds
-        if limit is None:
-            ending.wait()
-            return
+        limit = math.inf if limit is None else limit
         since = time.monotonic()
         while not ending.wait(min(1.0, limit / 4)):
+            if self.store.lost.is_set():
+                raise WorkspaceBusyError("another orchestrator has taken the store over")
             since = max(since, self.callers.last_call)
             if self.callers.present or not self.reconciler.idle:
                 since = time.monotonic()

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import certificates
+import grpc
 import postgresql
 import pytest
 
 from dl4mic.v1.job_pb2 import Job
+from dl4mic_orchestrator.store import Store
 
 from .conftest import Orchestrator
 
@@ -103,3 +105,19 @@ def test_a_job_outlives_a_database_that_goes_away_again_and_again(
     events = orchestrator.events("t1")
     assert [each.sequence for each in events] == list(range(1, len(events) + 1))
     assert orchestrator.stop() == 0
+
+
+def test_a_server_whose_store_another_has_taken_over_ends(
+    new_orchestrator: New, database: postgresql.Server
+) -> None:
+    url = database.new_url()
+    orchestrator = new_orchestrator("--store", url)
+    database.cut()
+    successor = Store(url)
+    with pytest.raises(grpc.RpcError):
+        orchestrator.train("late")
+    assert orchestrator.process.wait(30) == 1
+    log = (orchestrator.workspace / "test.log").read_text()
+    assert "another orchestrator has taken the store over" in log
+    assert successor.jobs.open_jobs() == []
+    successor.close()

@@ -44,6 +44,8 @@ class Store:
 
     def __init__(self, place: Path | str) -> None:
         self._database = Database(place)
+        self.lost = self._database.lost
+        """Set when another orchestrator has taken the database over: nothing can be written any more."""
         self.jobs = JobStore(self._database)
         self.instances = InstanceStore(self._database)
         self.models = ModelStore(self._database)

@@ -36,6 +36,7 @@ class Database:
 
     def __init__(self, place: Path | str) -> None:
         self._engines = open_database(place)
+        self.lost = self._engines.lost
         try:
             self._migrate()
         except OperationalError as error:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -62,11 +63,14 @@ class Engines:
         Its transactions are alone in writing from their first statement on, so that they can never deadlock.
     look
         Called before each of these.
+    lost
+        Set when another orchestrator was found to have the lock.
     """
 
     read: Engine
     write: Engine
     look: Callable[[], None]
+    lost: threading.Event
 
     def close(self) -> None:
         """Let go of the database."""
@@ -121,7 +125,7 @@ def _sqlite(url: URL) -> Engines:
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", partial(_begin, statement))
     reserve = Reserve(path.with_name(path.name + "-reserve"))
-    return Engines(read, write, reserve.look)
+    return Engines(read, write, reserve.look, threading.Event())
 
 
 def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
@@ -149,8 +153,9 @@ def _postgresql(url: URL) -> Engines:
     for engine, statement in ((read, _BEGIN_READING), (write, "BEGIN")):
         event.listen(engine, "connect", _set_up)
         event.listen(engine, "begin", partial(_begin, statement))
-    event.listen(write, "connect", _take_lock)
-    return Engines(read, write, lambda: None)
+    lost = threading.Event()
+    event.listen(write, "connect", partial(_take_lock, lost))
+    return Engines(read, write, lambda: None, lost)
 
 
 def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
@@ -160,8 +165,9 @@ def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
         connection.execute(statement)
 
 
-def _take_lock(connection: Any, _entry: ConnectionPoolEntry) -> None:
+def _take_lock(lost: threading.Event, connection: Any, _entry: ConnectionPoolEntry) -> None:
     taken = connection.execute(_TAKE_LOCK, (_LOCK,)).fetchone()[0]
     if not taken:
+        lost.set()
         connection.close()
         raise StoreBusyError("another orchestrator works on the store's database")

@@ -74,8 +74,10 @@ def test_who_has_lost_the_lock_writes_no_more(server: Server) -> None:
     store.jobs.create(job("a"))
     server.cut()
     successor = Store(url)
+    assert not store.lost.is_set()
     with pytest.raises(StoreBusyError):
         store.jobs.create(job("late"))
+    assert store.lost.is_set()
     assert [each.id for each in successor.jobs.open_jobs()] == ["a"]
     successor.close()
     store.close()
