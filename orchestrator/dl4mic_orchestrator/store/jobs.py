@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent
@@ -84,31 +85,32 @@ class JobStore:
         ProjectFullError
             The project has so many already.
         """
-        digest = rows.request_digest(job)
-        with self._database.write() as connection:
-            known = connection.execute(
-                select(tables.jobs).where(tables.jobs.c.id == job.id)
-            ).first()
-            if known is not None:
-                if known.request_digest != digest:
-                    raise JobExistsError(
-                        f"job {job.id} exists already, with another request; choose another id"
-                    )
-                return JobMessage.FromString(known.message)
-            _check_open(connection, job.project, most_open)
-            created, event = rows.born(job)
-            connection.execute(
-                insert(tables.jobs), rows.new_row(created, digest, depends_on, pinned or {})
-            )
-            if created.labels:
-                labels = [
-                    {"job_id": job.id, "key": key, "value": value}
-                    for key, value in created.labels.items()
-                ]
-                connection.execute(insert(tables.job_labels), labels)
-            connection.execute(insert(tables.events), rows.event_row(created.id, None, event))
+        created, event = rows.born(job)
+        row = rows.new_row(created, rows.request_digest(job), depends_on, pinned or {})
+        labels = [
+            {"job_id": job.id, "key": key, "value": value} for key, value in job.labels.items()
+        ]
+        try:
+            with self._database.write() as connection:
+                _check_open(connection, job.project, most_open)
+                connection.execute(insert(tables.jobs), row)
+                if labels:
+                    connection.execute(insert(tables.job_labels), labels)
+                connection.execute(insert(tables.events), rows.event_row(job.id, None, event))
+        except (IntegrityError, ProjectFullError):
+            # Most jobs are new: whether one was recorded before is asked only where it cannot be recorded.
+            if not self.knows(job.id):
+                raise
+            return self._recorded(row)
         self._feeds.tell(created.id)
         return created
+
+    def _recorded(self, row: Mapping[str, Any]) -> JobMessage:
+        known = self._row(row["id"])
+        if known.request_digest != row["request_digest"]:
+            words = f"job {known.id} exists already, with another request; choose another id"
+            raise JobExistsError(words)
+        return JobMessage.FromString(known.message)
 
     def message(self, job_id: str) -> JobMessage:
         """Get a job as callers see it."""
