@@ -10,7 +10,7 @@ NETWORK ?= stardist2d
 SCHEDULES ?= 100000
 SPREAD := --numprocesses auto --maxprocesses 4
 STUBS := proto/dl4mic/v1
-SOURCES := proto services/_sdk orchestrator helm images tests $(filter-out services/_sdk,$(patsubst %/,%,$(wildcard services/*/)))
+SOURCES := proto services/_sdk orchestrator helm tests $(filter-out services/_sdk,$(patsubst %/,%,$(wildcard services/*/)))
 
 .DEFAULT_GOAL := help
 
@@ -63,10 +63,10 @@ lock: $(SETUP) ## resolve every lock anew
 	$(BIN)/python tests/lock.py
 
 images: $(SETUP) ## build the images that this machine can: make images IMAGES=dl4mic-NAME IMAGE_FLAGS=--gpu
-	$(BIN)/python images/build.py $(IMAGES) $(IMAGE_FLAGS)
+	$(BIN)/python helm/images/build.py $(IMAGES) $(IMAGE_FLAGS)
 
 lock-images: $(SETUP) ## write the digests of the base images, from their registry
-	$(BIN)/python images/bases.py
+	$(BIN)/python helm/images/bases.py
 
 clean: ## delete .venv and all that was built
 	rm -rf $(VENV) build demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

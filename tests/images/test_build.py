@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "images"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "helm" / "images"))
 import bases
 import build
 

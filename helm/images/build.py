@@ -19,7 +19,7 @@ from pathlib import Path
 from bases import Base, read_bases
 from dl4mic.manifest import Service, read_service
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GPU_LOCK = "requirements-gpu.txt"
 ENGINES = {
     "podman": ("podman", "build"),
