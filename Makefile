@@ -42,6 +42,9 @@ check: $(SETUP) ## lint, types, architecture, unit and contract tests: before ev
 test: $(SETUP) ## run every test
 	$(BIN)/python tests/run_all.py
 
+cluster-slow: $(SETUP) ## run the long scenarios on a cluster, which `make test` leaves out
+	$(BIN)/python -m pytest --timeout 3600 -m slow tests/cluster
+
 schedules: $(SETUP) ## play faults in any order against the orchestrator's core: make schedules SCHEDULES=100000
 	SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest $(SPREAD) tests/unit/orchestrator/test_schedules.py
 
@@ -72,4 +75,4 @@ clean: ## delete .venv and all that was built
 	rm -rf $(VENV) build demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo check test schedules bench format stubs chart lock images lock-images clean
+.PHONY: help setup demo check test cluster-slow schedules bench format stubs chart lock images lock-images clean
