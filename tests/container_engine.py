@@ -18,6 +18,11 @@ class NoEngine(Exception):
     """There is none that works, or it lacks the image."""
 
 
+def has_tool() -> bool:
+    """Say whether the tool is on this machine."""
+    return os.access(TOOL, os.X_OK)
+
+
 def build_images(*names: str) -> None:
     """Build images of this tree as `make images` does; where nothing has changed, that takes seconds.
 
@@ -27,7 +32,7 @@ def build_images(*names: str) -> None:
         This machine cannot.
     """
     command = [sys.executable, str(ROOT / "helm" / "images" / "build.py"), *names]
-    if os.access(TOOL, os.X_OK):
+    if has_tool():
         _run([str(TOOL), "build"])
         _run([str(TOOL), "base-image"])
         command += ["--builder", f"{TOOL} image build"]
@@ -51,7 +56,7 @@ def podman_settings() -> dict[str, str]:
     """
     if shutil.which("podman") is None:
         raise NoEngine("podman is not installed")
-    if not os.access(TOOL, os.X_OK):
+    if not has_tool():
         return {}
     home = Path(os.environ.get("CLUSTER_HOME", Path.home() / ".cache" / "test-cluster"))
     # It writes the settings anew at each call, which those that run meanwhile would find half written: one call is all.

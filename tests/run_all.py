@@ -21,6 +21,7 @@ from pathlib import Path
 from dl4mic.manifest import read_service
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import container_engine
 import environments
 from servers import SERVICE_PYTHON
 
@@ -37,6 +38,12 @@ AT_ONCE = 2
 
 QUICK = ("architecture", "unit", "contract")
 RUNNING = "{}.{}".format(*sys.version_info)
+
+IMAGES = ("dl4mic-orchestrator", "dl4mic-fakes", "dl4mic-stardist")
+"""That tests run, in containers and on a cluster; all others are built alike."""
+
+CLUSTER_SECONDS = "1800"
+"""For one test on a cluster, which the first one starts."""
 
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
 
@@ -88,6 +95,20 @@ def missing(name: str, reason: Exception) -> Part:
     return part
 
 
+def images() -> Part:
+    """Build the images that tests run; where they cannot be built, those tests are skipped."""
+    print("\n=== images", flush=True)
+    started = time.monotonic()
+    try:
+        container_engine.build_images(*IMAGES)
+    except container_engine.NoEngine as reason:
+        # Without the tool they come from a registry, which not every machine reaches.
+        kind = "failed" if os.environ.get("CI") and container_engine.has_tool() else "skipped"
+        print(reason, flush=True)
+        return Part("images", counts={kind: 1}, skipped=[f"SKIPPED images: {reason}"])
+    return Part("images", time.monotonic() - started, {"passed": len(IMAGES)})
+
+
 def parts() -> list[Part]:
     """Run everything, the quick parts first."""
     here = Path(sys.executable)
@@ -103,31 +124,22 @@ def parts() -> list[Part]:
         )
     ]
     done.append(pytest("chart", here, *SPREAD, "tests/chart"))
+    done.append(images())
     done.append(pytest("integration", here, "tests/integration"))
     running = "{}.{}".format(*sys.version_info)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         done += pool.map(_sdk_under, [each for each in SDK_PYTHONS if each != running])
     done.append(_service_under(SDK_PYTHONS[0]))
     variables, absent = _peers()
-    rest = [
-        partial(_here, "integration", "tests/integration"),
-        partial(_here, "documentation", "tests/docs"),
-        *(partial(_service, folder, variables) for folder in _service_folders()),
-        *(partial(_sdk_under, each) for each in SDK_PYTHONS if each != RUNNING),
-        partial(_service_under, SDK_PYTHONS[0]),
-    ]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [*done, *absent, *pool.map(lambda part: part(), rest)]
-
-
-def _here(name: str, *arguments: str) -> Part:
-    return pytest(name, Path(sys.executable), *arguments)
-
-
-def _service_folders() -> list[Path]:
-    """List the services, those of the fakes last: they are quick."""
-    manifests = [*ROOT.glob("services/*/service.yaml"), *ROOT.glob("tests/fakes/*/service.yaml")]
-    return [each.parent for each in manifests]
+    done += absent
+    for manifest in sorted(
+        [*ROOT.glob("tests/fakes/*/service.yaml"), *ROOT.glob("services/*/service.yaml")]
+    ):
+        done.append(_service(manifest.parent, variables))
+    done.append(pytest("documentation", here, "tests/docs"))
+    options = ("-m", "not slow", "--timeout", CLUSTER_SECONDS)
+    done.append(pytest("cluster", here, *options, "tests/cluster"))
+    return done
 
 
 def _sdk_under(version: str) -> Part:
