@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +72,22 @@ def all_images() -> Iterator[Image]:
             yield _of_service(service, f"dl4mic-{service.name}", GPU_LOCK)
 
 
+def choose(names: Collection[str]) -> list[Image]:
+    """Give the images of these names, all where none is named.
+
+    Raises
+    ------
+    ValueError
+        There is no image of a name.
+    """
+    images = list(all_images())
+    there = dict.fromkeys(each.name for each in images)
+    for name in names:
+        if name not in there:
+            raise ValueError(f"there is no image {name}; there are {', '.join(there)}")
+    return [each for each in images if not names or each.name in names]
+
+
 def build_command(
     image: Image, base: Base, builder: Sequence[str], options: Sequence[str]
 ) -> list[str]:
@@ -107,11 +123,11 @@ def find_builder(named: str) -> Sequence[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build what was asked for; return the exit status."""
     options = _parser().parse_args(arguments)
-    images = [each for each in all_images() if not options.names or each.name in options.names]
-    if options.list:
-        print("\n".join(each.reference for each in images))
-        return 0
     try:
+        images = choose(options.names)
+        if options.list:
+            print("\n".join(each.reference for each in images))
+            return 0
         builder = find_builder(options.builder)
     except ValueError as error:
         print(error, file=sys.stderr)

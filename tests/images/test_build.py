@@ -72,6 +72,11 @@ def test_one_image_is_built_with_a_mirror_s_settings_that_do_not_stay(tmp_path: 
     assert called[called.index("--secret") + 1] == f"id=pip.conf,src={pip_conf}"
 
 
+def test_an_image_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["dl4mic-none", "--builder", "true"]) == 2
+    assert "no image dl4mic-none; there are dl4mic-orchestrator, " in capsys.readouterr().err
+
+
 def test_no_builder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
