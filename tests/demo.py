@@ -7,6 +7,7 @@ It prints each command as it runs it; they are those of the README. Everything i
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "demo"
+
+
+def network_of_the_readme() -> str:
+    """Name the network that the README demonstrates."""
+    found = re.search(r"^dl4mic train (\w+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def image_of(network: str) -> str:
+    """Name the image of a network's service, which `make images` builds."""
+    return f"dl4mic-{example_of(network).parents[1].name}"
 
 
 def example_of(network: str) -> Path:

@@ -25,6 +25,8 @@ import container_engine
 import environments
 from servers import SERVICE_PYTHON
 
+import demo
+
 ROOT = Path(__file__).resolve().parents[1]
 SDK_LOCK = ROOT / "services" / "_sdk" / "requirements.txt"
 SDK_PYTHONS = ("3.7", "3.9", "3.11", "3.13")
@@ -39,7 +41,7 @@ AT_ONCE = 2
 QUICK = ("architecture", "unit", "contract")
 RUNNING = "{}.{}".format(*sys.version_info)
 
-IMAGES = ("dl4mic-orchestrator", "dl4mic-fakes", "dl4mic-stardist")
+IMAGES = ("dl4mic-orchestrator", "dl4mic-fakes", demo.image_of(demo.network_of_the_readme()))
 """That tests run, in containers and on a cluster; all others are built alike."""
 
 CLUSTER_SECONDS = "1800"

@@ -15,6 +15,8 @@ import tifffile
 from pages import blocks
 from servers import ENVIRONMENTS
 
+from demo import network_of_the_readme
+
 LEAST_F1 = 0.70
 """At IoU 0.5, over all test objects: what a rightly wired network reaches with ease and a wrongly wired one misses."""
 
@@ -25,9 +27,9 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory, copy_of_tree: Path) 
     workspace = tmp_path_factory.mktemp("workspace")
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     (workspace / "environments").symlink_to(ENVIRONMENTS)
-    network = blocks("README.md", "bash")[0].split()[2]
+    script = str(copy_of_tree / "tests" / "demo.py")
     done = subprocess.run(
-        [sys.executable, str(copy_of_tree / "tests" / "demo.py"), network],
+        [sys.executable, script, network_of_the_readme()],
         env={**os.environ, "DL4MIC_WORKSPACE": str(workspace)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
