@@ -7,11 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOL = Path(os.environ.get("TEST_CLUSTER", ROOT.parent / "shared" / "cluster" / "cluster"))
-"""Sets podman up for machines on which it does not work by itself."""
+"""Sets podman up for machines on which it does not work by itself, and makes a cluster of one."""
+
+_BUSY = "another command is at work"
+_BUSY_SECONDS = 900.0
+"""The tool does one thing at a time."""
 
 
 class NoEngine(Exception):
@@ -33,17 +38,33 @@ def build_images(*names: str) -> None:
     """
     command = [sys.executable, str(ROOT / "helm" / "images" / "build.py"), *names]
     if has_tool():
-        _run([str(TOOL), "build"])
-        _run([str(TOOL), "base-image"])
+        run_tool("build")
+        run_tool("base-image")
         command += ["--builder", f"{TOOL} image build"]
     _run(command)
 
 
+def run_tool(*words: str) -> None:
+    """Run a command of the tool.
+
+    Raises
+    ------
+    NoEngine
+        It failed.
+    """
+    _run([str(TOOL), *words])
+
+
 def _run(command: list[str]) -> None:
-    """Run a command; what it says is of interest only where it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        raise NoEngine(f"{' '.join(command)}: {done.stdout.strip()[-600:]}")
+    """Run a command, after those of others; what it says is of interest only where it fails."""
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode == 0:
+            return
+        if _BUSY not in done.stdout or time.monotonic() > end:
+            raise NoEngine(f"{' '.join(command)}: {done.stdout.strip()[-600:]}")
+        time.sleep(2)
 
 
 def podman_settings() -> dict[str, str]:

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A real Kubernetes with the chart on it; where there is none, every test here is skipped and says why."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from container_engine import NoEngine
+from servers import write_spots
+
+from .cluster import Cluster, NoClusterError, running
+from .installation import NAME, Installation
+from .site import site
+
+IMAGES = ("dl4mic-orchestrator", "dl4mic-fakes")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster."""
+    try:
+        finding = running()
+        found = finding.__enter__()
+    except (NoClusterError, NoEngine) as reason:
+        pytest.skip(str(reason))
+    yield found
+    finding.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster) -> None:
+    """The images that an installation needs are there."""
+    try:
+        cluster.bring(*IMAGES)
+    except NoEngine as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images and their label images: train and test."""
+    root = tmp_path_factory.mktemp("spots")
+    for seed, (part, count) in enumerate({"train": 6, "test": 3}.items()):
+        write_spots(root / part, count, seed)
+    return root
+
+
+@pytest.fixture(scope="session")
+def installation(
+    cluster: Cluster, images: None, spots: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """The chart, installed once for all tests that only use it, with data that were sent to it."""
+    folder = tmp_path_factory.mktemp("installation")
+    write_spots(folder / "data" / "plate", 4, seed=7)
+    name = f"dl4mic-{uuid.uuid4().hex[:8]}"
+    with cluster.namespace(name), site(cluster, name, NAME, folder) as values:
+        made = Installation(cluster, name, values, folder)
+        made.install()
+        made.send(spots)
+        yield made
