@@ -13,7 +13,7 @@ from servers import write_spots
 
 from .cluster import Cluster, NoClusterError, running
 from .installation import NAME, Installation
-from .site import site
+from .site import data_root, site
 
 IMAGES = ("dl4mic-orchestrator", "dl4mic-fakes")
 
@@ -54,10 +54,13 @@ def installation(
 ) -> Iterator[Installation]:
     """The chart, installed once for all tests that only use it, with data that were sent to it."""
     folder = tmp_path_factory.mktemp("installation")
-    write_spots(folder / "data" / "plate", 4, seed=7)
     name = f"dl4mic-{uuid.uuid4().hex[:8]}"
-    with cluster.namespace(name), site(cluster, name, NAME, folder) as values:
-        made = Installation(cluster, name, values, folder)
+    with (
+        cluster.namespace(name),
+        site(cluster, name, NAME, folder) as values,
+        data_root(cluster, name, spots) as roots,
+    ):
+        made = Installation(cluster, name, {**values, **roots}, folder)
         made.install()
         made.send(spots)
         yield made

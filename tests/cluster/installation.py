@@ -51,7 +51,7 @@ class Installation(Server):
     Parameters
     ----------
     values
-        Of the cluster's own; what makes it an installation for tests comes here.
+        Beside those that make it an installation for tests; they win.
     folder
         For certificate, token and values.
     """
@@ -62,20 +62,23 @@ class Installation(Server):
         self.namespace = namespace
         self.data = Path()
         self._folder = folder
-        self._values = {**values, **_FOR_TESTS}
+        self._values = values
         self._access = self._make_secrets()
 
     def install(self, *flags: str) -> None:
         """Install, or upgrade; flags are Helm's. Return when it answers."""
-        path = self._folder / "values.yaml"
-        path.write_text(yaml.safe_dump(self._values))
-        place = (RELEASE, str(CHART), "--namespace", self.namespace, "--values", str(path))
+        place = (RELEASE, str(CHART), "--namespace", self.namespace, *self._files())
         wait = ("--wait", "--timeout", "5m")
         said = self.cluster.run("helm", "upgrade", "--install", *place, *wait, *flags, check=False)
         if "STATUS: deployed" not in said:
             pytest.fail(f"{said}\n{self.told()}")
         self.address = self._find_address()
         self.channel = self._access.open(parse(self.address), _OPTIONS)
+
+    @property
+    def has_data_root(self) -> bool:
+        """Say whether the folder that was sent is a data root, too."""
+        return bool(self._values.get("dataRoots"))
 
     def client(self) -> Client:
         """Connect as a user's program does."""
@@ -151,6 +154,15 @@ class Installation(Server):
         log = ("logs", f"deployment/{NAME}", "--tail=60")
         described = self.kubectl("describe", "pods", check=False)
         return f"{described}\n{self.kubectl(*log, check=False)}"
+
+    def _files(self) -> list[str]:
+        """Write the values, those of the cluster last: they win."""
+        flags = []
+        for name, values in (("tests", _FOR_TESTS), ("site", self._values)):
+            path = self._folder / f"{name}.yaml"
+            path.write_text(yaml.safe_dump(values))
+            flags += ["--values", str(path)]
+        return flags
 
     def _make_secrets(self) -> Access:
         name = f"{NAME}.{self.namespace}.svc"

@@ -17,61 +17,86 @@ from .cluster import Cluster, Object
 SITE = "TEST_CLUSTER_VALUES"
 """Variable that names such a file for a cluster of others; without it, its defaults must do."""
 
+DATA_ROOT = "lab"
+"""There is one only where volumes are folders of this machine."""
+
 USER = 10001
-ROOT_NAME = "lab"
-"""Of the data root, where the cluster is ours."""
+SIZE = "10Gi"
 
 Values = dict[str, Any]
 
 
 @contextmanager
-def site(cluster: Cluster, namespace: str, claims: str, folder: Path) -> Iterator[Values]:
+def site(cluster: Cluster, namespace: str, release_name: str, folder: Path) -> Iterator[Values]:
     """Give the values for an installation, whose claims get volumes where nobody else makes them.
 
     Parameters
     ----------
-    claims
+    release_name
         What the names of the chart's claims begin with.
     folder
-        Of the volumes: its `data` is a data root, if it is there.
+        Where the volumes are, if they are ours.
     """
     if not cluster.is_ours:
         named = os.environ.get(SITE)
         yield yaml.safe_load(Path(named).read_text()) if named else {}
         return
-    volumes = {
-        f"{claims}-workspace": _volume(folder / "workspace", "ReadWriteMany"),
-        f"{claims}-store": _volume(folder / "store", "ReadWriteOnce"),
-        ROOT_NAME: _volume(folder / "data", "ReadOnlyMany"),
-    }
-    for claim, volume in volumes.items():
-        volume["metadata"] = {"name": f"{namespace}-{claim}"}
-        volume["spec"]["claimRef"] = {"namespace": namespace, "name": claim}
-    cluster.apply(*volumes.values(), _claim(namespace))
+    workspace = _volume(
+        folder / "workspace", "ReadWriteMany", namespace, f"{release_name}-workspace"
+    )
+    store = _volume(folder / "store", "ReadWriteOnce", namespace, f"{release_name}-store")
+    with _there(cluster, workspace, store):
+        none = {"storageClass": "-", "size": SIZE}
+        yield {"workspace": none, "store": none}
+
+
+@contextmanager
+def data_root(cluster: Cluster, namespace: str, folder: Path) -> Iterator[Values]:
+    """Give the values by which a folder of this machine is a data root, where pods can see it."""
+    if not cluster.is_ours:
+        yield {}
+        return
+    with _there(cluster, _volume(folder, "ReadOnlyMany", namespace, DATA_ROOT)):
+        cluster.apply(_claim(namespace, DATA_ROOT, "ReadOnlyMany"))
+        yield {"dataRoots": {DATA_ROOT: {"claim": DATA_ROOT}}}
+
+
+@contextmanager
+def _there(cluster: Cluster, *volumes: Object) -> Iterator[None]:
+    cluster.apply(*volumes)
     try:
-        none = {"storageClass": "-", "size": "10Gi"}
-        yield {"workspace": none, "store": none, "dataRoots": {ROOT_NAME: {"claim": ROOT_NAME}}}
+        yield
     finally:
-        names = [volume["metadata"]["name"] for volume in volumes.values()]
+        names = [each["metadata"]["name"] for each in volumes]
         cluster.kubectl("delete", "persistentvolume", "--wait=false", *names, check=False)
 
 
-def _volume(folder: Path, mode: str) -> Object:
+def _volume(folder: Path, mode: str, namespace: str, claim: str) -> Object:
+    """Describe a volume that is a folder of this machine, for one claim alone."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.chown(folder, USER, USER)
-    spec = {"capacity": {"storage": "10Gi"}, "accessModes": [mode], "storageClassName": ""}
-    path = {"path": str(folder), "type": "Directory"}
-    return {"apiVersion": "v1", "kind": "PersistentVolume", "spec": {**spec, "hostPath": path}}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"{namespace}-{claim}"},
+        "spec": {
+            "capacity": {"storage": SIZE},
+            "accessModes": [mode],
+            "storageClassName": "",
+            "claimRef": {"namespace": namespace, "name": claim},
+            "hostPath": {"path": str(folder), "type": "Directory"},
+        },
+    }
 
 
-def _claim(namespace: str) -> Object:
+def _claim(namespace: str, name: str, mode: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": ROOT_NAME, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
-            "accessModes": ["ReadOnlyMany"],
+            "accessModes": [mode],
             "storageClassName": "",
-            "resources": {"requests": {"storage": "10Gi"}},
+            "resources": {"requests": {"storage": SIZE}},
         },
     }
