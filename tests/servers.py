@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -121,6 +122,17 @@ def serve_orchestrator(folder: Path, address: str, data: Path) -> list[str]:
 
 
 COMMANDS = {"service": serve_service, "orchestrator": serve_orchestrator}
+
+
+def needing_a_gpu(fake: str, folder: Path) -> Path:
+    """Copy a fake service into a folder, and let its networks ask for a GPU of 12 GiB."""
+    service = folder / fake
+    shutil.copytree(FAKES / fake, service, ignore=shutil.ignore_patterns("example", "tests"))
+    manifest = service / "service.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    wanted = text.replace("gpu: none,", "gpu: needed, gpu_memory_gib: 12,")
+    manifest.write_text(wanted, encoding="utf-8")
+    return service
 
 
 def write_bad_spots(folder: Path) -> None:

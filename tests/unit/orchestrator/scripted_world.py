@@ -7,19 +7,17 @@ before every transaction that writes and in every call of the world, and can be 
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from google.protobuf.json_format import MessageToDict
+from scripted_service import Service
 from servers import FAKES
 from sqlalchemy.exc import OperationalError
 
@@ -46,52 +44,6 @@ from .fibers import Fiber, pause
 CATALOG = Catalog([read_service(FAKES / "blur")])
 CAPACITY = Capacity(cpus=2, memory_bytes=4 << 30)
 PATIENCE = Patience(heartbeat_seconds=180, cancel_seconds=45)
-
-
-@dataclass
-class Service:
-    """A running service, which outlives the orchestrator that launched it, and does as it likes."""
-
-    job_id: str
-    attempt: int
-    folder: Path
-    alive: bool = True
-    serving: bool = True
-    deaf: bool = False
-    assigned: bool = False
-    ended: bool = False
-    stream: str = "fine"
-    events: list[JobEvent] = field(default_factory=list)
-
-    def say(self, event: JobEvent, *, torn: bool = False) -> None:
-        """Write an event; a torn one is what a dying writer leaves."""
-        event.sequence = event.sequence or len(self.events) + 1
-        event.attempt = event.attempt or self.attempt
-        line = json.dumps(MessageToDict(event)) + "\n"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "events.jsonl").open("a") as file:
-            file.write(line[: len(line) // 2] if torn else line)
-        if not torn:
-            self.events.append(event)
-
-    def say_state(self, state: str, code: int = 0) -> None:
-        event = JobEvent()
-        event.state.state = Job.State.Value(state)
-        if code:
-            event.state.error.code = code
-            event.state.error.message = "as the script has it"
-        self.say(event)
-
-    def make_model(self) -> None:
-        model = self.folder / "artifacts" / "model"
-        model.mkdir(parents=True, exist_ok=True)
-        record = {"network": "blur", "parameters": {}, "weights": ["best"]}
-        (model / "model.json").write_text(json.dumps(record))
-
-    def end(self, state: str, code: int = 0) -> None:
-        if not self.ended:
-            self.ended = True
-            self.say_state(state, code)
 
 
 class PlayedTime:

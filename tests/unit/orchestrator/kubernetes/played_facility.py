@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from servers import FAKES
+from scripted_service import Service
+from servers import needing_a_gpu
 
 from dl4mic.locations import Locations
 from dl4mic.manifest import read_service
@@ -32,7 +33,7 @@ from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.store import Store
 
-from ..scripted_world import Meter, Service, Wishes  # noqa: TID252 - tests are no package to import from
+from ..scripted_world import Meter, Wishes  # noqa: TID252 - tests are no package to import from
 from .instances import settings
 from .scripted_cluster import NOW, ScriptedCluster
 
@@ -165,7 +166,7 @@ class Facility:
         self.cluster.node(self.node, gpus=self.gpus)
 
     def _reconciler(self, folder: Path) -> Reconciler:
-        catalog = Catalog([read_service(_needing_a_gpu(folder))])
+        catalog = Catalog([read_service(needing_a_gpu("blur", folder / "services"))])
         registry = Registry(self.store.models, Content(folder / "models"))
         roots = {"plates": folder / "plates"}
         locations = Locations(roots, folder / "uploads", lambda job: self._jobs / job)
@@ -252,14 +253,3 @@ class Content:
 
     def delete(self, tag: str) -> None:
         shutil.rmtree(self._folder / tag)
-
-
-def _needing_a_gpu(folder: Path) -> Path:
-    """Copy the fake network, and let it ask for a GPU."""
-    service = folder / "services" / "blur"
-    shutil.copytree(FAKES / "blur", service, ignore=shutil.ignore_patterns("example", "tests"))
-    manifest = service / "service.yaml"
-    text = manifest.read_text(encoding="utf-8")
-    wanted = text.replace("gpu: none,", "gpu: needed, gpu_memory_gib: 12,")
-    manifest.write_text(wanted, encoding="utf-8")
-    return service
