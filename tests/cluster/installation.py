@@ -84,6 +84,16 @@ class Installation(Server):
         """Connect as a user's program does."""
         return Client(Connection(parse(self.address), access=self._access))
 
+    def variables(self) -> dict[str, str]:
+        """Give the environment in which the command line calls it, as a user sets it."""
+        return {
+            **self.cluster.environment(),
+            "DL4MIC_SERVER": self.address,
+            "DL4MIC_CA": str(self._folder / "tls.crt"),
+            "DL4MIC_TLS_NAME": self._access.name,
+            "DL4MIC_TOKEN_FILE": str(self._folder / "token"),
+        }
+
     def send(self, folder: Path) -> None:
         """Send a folder, whose parts `dataset` then names."""
         with self.client() as client:
