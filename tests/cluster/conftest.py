@@ -12,6 +12,7 @@ from container_engine import NoEngine
 from servers import write_spots
 
 from .cluster import Cluster, NoClusterError, running
+from .facility import Facility, made
 from .installation import NAME, Installation
 from .site import data_root, site
 
@@ -64,3 +65,12 @@ def installation(
         made.install()
         made.send(spots)
         yield made
+
+
+@pytest.fixture(scope="session")
+def facility(
+    cluster: Cluster, images: None, spots: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Facility]:
+    """An installation in which things go wrong."""
+    with made(cluster, spots, tmp_path_factory.mktemp("facility")) as facility:
+        yield facility

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""More jobs than GPUs on a real cluster: each has one of its own, those that wait say why, the most urgent is next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from dl4mic.v1.job_pb2 import Job, JobError
+
+from .facility import Facility
+from .installation import wait_until
+
+GPUS = 2
+
+
+def running(facility: Facility) -> list[str]:
+    """Name the jobs whose pods hold a GPU now."""
+    pods = facility.get("pods", "--selector=dl4mic-network=accelerated")["items"]
+    held = [pod for pod in pods if pod["status"]["phase"] == "Running"]
+    return sorted(pod["metadata"]["labels"]["dl4mic-job"] for pod in held)
+
+
+def states(facility: Facility, names: list[str]) -> list[Job.State]:
+    return [facility.job(name).state for name in names]
+
+
+def test_five_jobs_on_two_gpus(facility: Facility) -> None:
+    names = [f"gpu{number}" for number in range(5)]
+    for name in names:
+        facility.train(name, network="accelerated", epochs=15, step_seconds=0.05)
+    wait_until(lambda: states(facility, names).count(Job.RUNNING) == GPUS)
+    pods = [facility.pod(name) for name in running(facility)]
+    devices = [facility.kubectl("exec", each, "--", "printenv", _DEVICES).strip() for each in pods]
+    assert len(set(devices)) == GPUS and all(each.startswith("GPU-") for each in devices)
+    waiting = [name for name in names if facility.job(name).state == Job.PENDING]
+    assert len(waiting) == 3
+    reasons = [facility.job(name).waiting_reason for name in waiting]
+    wait_until(lambda: _has(facility, waiting, "no node has a GPU with 4 GiB free"))
+    wait_until(lambda: _has(facility, waiting, "waits until a GPU is free; 1 job ahead"))
+    assert all(reasons), reasons
+    most = most_at_once(facility, lambda: states(facility, names).count(Job.SUCCEEDED) == 5)
+    assert most == GPUS
+    for name in names:
+        assert facility.check_resumed(name, attempts=1) == []
+
+
+_DEVICES = "NVIDIA_VISIBLE_DEVICES"
+
+
+def most_at_once(facility: Facility, done: Callable[[], bool]) -> int:
+    """Count how many GPUs are held at once at most, until something is done."""
+    most, end = 0, time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < end, "it did not come about in time"
+        most = max(most, len(running(facility)))
+    return most
+
+
+def _has(facility: Facility, names: list[str], words: str) -> bool:
+    return any(words in facility.job(name).waiting_reason for name in names)
+
+
+def test_the_most_urgent_is_next(facility: Facility) -> None:
+    """The cluster keeps no priority: the one that waits there already goes before it, and no other."""
+    names = [f"calm{number}" for number in range(5)]
+    for name in names:
+        facility.train(name, network="accelerated", epochs=15, step_seconds=0.05)
+    wait_until(lambda: states(facility, names).count(Job.RUNNING) == GPUS)
+    wait_until(lambda: _has(facility, names, "no node has a GPU"))
+    facility.train("urgent", network="accelerated", priority=10)
+    assert facility.wait("urgent").state == Job.SUCCEEDED
+    assert states(facility, names).count(Job.PENDING) >= 1
+    for name in names:
+        assert facility.wait(name).state == Job.SUCCEEDED
+
+
+@pytest.fixture
+def classes(facility: Facility) -> Iterator[str]:
+    """Have urgent jobs take places by a priority class of the cluster."""
+    name = f"{facility.namespace}-urgent"
+    kind = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 1000}
+    facility.cluster.apply({**kind, "metadata": {"name": name}})
+    try:
+        facility.install("--set", f"jobs.priorityClasses.10={name}")
+        yield name
+    finally:
+        facility.install()
+        facility.cluster.kubectl("delete", "priorityclass", name)
+
+
+def test_who_gives_way_to_a_priority_class_goes_on_later(facility: Facility, classes: str) -> None:
+    names = ["low0", "low1"]
+    for name in names:
+        facility.begin(name, network="accelerated")
+    facility.train("high", network="accelerated", priority=10)
+    assert facility.wait("high").state == Job.SUCCEEDED
+    attempts = [facility.wait(name).attempt for name in names]
+    assert sorted(attempts) == [1, 2]
+    errors = facility.check_resumed(names[attempts.index(2)])
+    assert [error.code for error in errors] == [JobError.PREEMPTED]
