@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Many jobs on many nodes: real API server and scheduler, real calls to instances that are played."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dl4mic.v1.job_pb2 import Job
+
+from .cluster import Cluster
+from .installation import wait_until
+from .outside import ON_PLAYED_NODES, Figures, Outside, crowd, outside, priority_class
+from .played_nodes import NodeClient, PlayedNodes
+
+ADDRESS = "127.77.0.1"
+"""Of all pods; the instances that are played there tell their jobs apart."""
+
+TRAINING_SECONDS = 1.0
+ROUND_SECONDS = 900.0
+MORE_MIB = 30.0
+"""By which memory may differ between rounds: what Python and its allocator do with it is not ours."""
+
+
+class Crowded:
+    """Pods that do nothing: what is played answers for all of them."""
+
+    def start(self, pod: dict[str, Any]) -> str:
+        return ADDRESS
+
+    def end(self, pod: dict[str, Any]) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpus", "rounds", "jobs"),
+    [
+        pytest.param(6, 2, 3, 30, id="90 jobs on 6 nodes"),
+        pytest.param(50, 4, 3, 300, id="900 jobs on 50 nodes", marks=pytest.mark.slow),
+    ],
+)
+def test_all_succeed_and_a_job_costs_no_more_the_more_have_ended(
+    cluster: Cluster, tmp_path: Path, nodes: int, gpus: int, rounds: int, jobs: int
+) -> None:
+    namespace = f"dl4mic-{uuid.uuid4().hex[:8]}"
+    client = NodeClient(namespace, cluster.kubeconfig)
+    with (
+        PlayedNodes(client, namespace, Crowded(), nodes, gpus) as played,
+        priority_class(cluster, namespace) as classes,
+        outside(cluster, namespace, tmp_path, {**ON_PLAYED_NODES, **classes}, gpus=True) as server,
+        crowd(server.workspace, f"{ADDRESS}:50051", TRAINING_SECONDS),
+    ):
+        used = [server.figures(), *(_round(server, number, jobs) for number in range(rounds))]
+        for number in range(rounds * jobs):
+            job = server.job(f"j{number}")
+            assert (job.state, job.attempt) == (Job.SUCCEEDED, 1), job
+        assert max(played.most.values()) == gpus and len(played.most) == nodes
+        wait_until(lambda: not cluster.get("--namespace", namespace, "jobs,pods")["items"])
+    per_job = list(_per_job(used))
+    print(f"{jobs} jobs in each round; for each job:")
+    for round_of in per_job:
+        print(
+            "  {:.2f} calls of the API server, {:.0f} ms of CPU; resident {:.0f} MiB".format(
+                *round_of
+            )
+        )
+    first, last = per_job[0], per_job[-1]
+    assert last[0] <= first[0] + 0.5
+    assert last[2] <= per_job[-2][2] + MORE_MIB
+
+
+def _round(server: Outside, number: int, jobs: int) -> Figures:
+    """Have so many jobs done, and say what that took."""
+    for each in range(number * jobs, (number + 1) * jobs):
+        server.train(f"j{each}")
+    wait_until(lambda: server.figures().ended == (number + 1) * jobs, ROUND_SECONDS)
+    return server.figures()
+
+
+def _per_job(used: list[Figures]) -> Iterator[tuple[float, float, float]]:
+    """Give calls, milliseconds of CPU, and MiB in all, of each round."""
+    for before, after in pairwise(used):
+        jobs = after.ended - before.ended
+        spent = 1e3 * (after.cpu_seconds - before.cpu_seconds) / jobs
+        yield (after.calls - before.calls) / jobs, spent, after.resident_mib
