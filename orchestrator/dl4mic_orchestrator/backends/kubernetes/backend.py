@@ -33,7 +33,7 @@ from dl4mic_orchestrator.backends.kubernetes.manifests import (
     name_of,
     selector_of,
 )
-from dl4mic_orchestrator.backends.kubernetes.nodes import capacity_of
+from dl4mic_orchestrator.backends.kubernetes.nodes import capacity_of, is_lost
 from dl4mic_orchestrator.backends.kubernetes.reading import Sight, probe_of, queue_positions
 from dl4mic_orchestrator.backends.kubernetes.settings import KubernetesSettings
 from dl4mic_orchestrator.backends.kubernetes.volumes import NotOnVolumeError, Volumes
@@ -145,7 +145,8 @@ class KubernetesBackend:
             return
         self._keep_log(state)
         self._api.delete(_kind(state), state["name"])
-        if not self._end_pods(state, round(grace_seconds), grace_seconds + _KILL_SECONDS):
+        patience = 0.0 if self._is_lost(state) else grace_seconds + _KILL_SECONDS
+        if not self._end_pods(state, round(grace_seconds), patience):
             log.warning("the pods of %s do not end; their node is not waited for", state["name"])
             self._end_pods(state, 0, _KILL_SECONDS)
 
@@ -239,6 +240,11 @@ class KubernetesBackend:
         seen = self._mirrors[client.NODES].cache.of(name)
         there = [node for node, is_there in seen if is_there]
         return there[0] if there else (None if seen else {})
+
+    def _is_lost(self, state: State) -> bool:
+        """Say whether its pods are on nodes that are lost, where nobody will end them."""
+        nodes = [self._node(pod["spec"].get("nodeName", "")) for pod in self._pods(state)]
+        return any(is_lost(node, datetime.now(UTC)) for node in nodes)
 
     def _ahead(self, pod: Object) -> int:
         """Count the pods that go first; for all of them at once, after each change."""

@@ -199,6 +199,18 @@ def test_a_pod_whose_node_does_not_answer_is_not_waited_for(
     assert ("pods", pod["metadata"]["name"]) not in stage.cluster.objects
 
 
+def test_pods_on_a_lost_node_are_not_waited_for(stage: Stage) -> None:
+    state, pod = stage.launch(training())
+    stage.cluster.run(pod)
+    stage.await_probe(state, lambda p: p.address)
+    stage.cluster.keeps_pods = True
+    stage.cluster.node("gpu-1", ready="Unknown")
+    stage.await_probe(state, lambda p: not p.alive)
+    stage.backend.stop(state, 600.0)
+    assert ("pods", pod["metadata"]["name"]) not in stage.cluster.objects
+    assert stage.cluster.calls["delete pods"] == 2
+
+
 def test_the_words_of_a_host_that_failed_are_kept(stage: Stage, tmp_path: Path) -> None:
     state, pod = stage.launch(training(log=tmp_path / "host.log"))
     stage.cluster.run(pod)
