@@ -33,7 +33,7 @@ RELEASE = "imaging"
 NAME = f"{RELEASE}-dl4mic"
 """Of what the chart makes."""
 
-WATCH_SECONDS = 300
+WATCH_SECONDS = 180
 
 _OPTIONS = [
     # Calls wait for an orchestrator that is away.
@@ -125,6 +125,8 @@ class Installation(Server):
                     yield event
                 return
             except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    pytest.fail(f"it did not end in {WATCH_SECONDS} s: {self.job(job_id)}")
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
 

@@ -17,13 +17,18 @@ from .cluster import Cluster, Object
 SITE = "TEST_CLUSTER_VALUES"
 """Variable that names such a file for a cluster of others; without it, its defaults must do."""
 
+Values = dict[str, Any]
+
 DATA_ROOT = "lab"
 """There is one only where volumes are folders of this machine."""
 
 USER = 10001
 SIZE = "10Gi"
 
-Values = dict[str, Any]
+_REQUESTS = {"resources": {"requests": {"cpu": "100m"}}}
+_FAKES = {"enabled": False, "image": {"repository": "dl4mic-fakes"}, **_REQUESTS}
+_SMALL: Values = {"orchestrator": _REQUESTS, "services": {"blur": _FAKES}}
+"""On a machine of two cores, several jobs shall find a place. That of `helm test` is no service of the chart's."""
 
 
 @contextmanager
@@ -47,7 +52,7 @@ def site(cluster: Cluster, namespace: str, release_name: str, folder: Path) -> I
     store = _volume(folder / "store", "ReadWriteOnce", namespace, f"{release_name}-store")
     with _there(cluster, workspace, store):
         none = {"storageClass": "-", "size": SIZE}
-        yield {"workspace": none, "store": none}
+        yield {**_SMALL, "workspace": none, "store": none}
 
 
 @contextmanager

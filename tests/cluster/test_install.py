@@ -18,7 +18,7 @@ from container_engine import ROOT
 from pages import blocks
 
 from .cluster import Cluster
-from .installation import NAME, RELEASE
+from .installation import NAME, RELEASE, wait_until
 from .site import site
 
 GUIDE = "helm/README.md"
@@ -142,13 +142,18 @@ def test_nothing_is_left_but_the_claims_and_what_the_guide_made_by_hand(
     guide: Followed, cluster: Cluster
 ) -> None:
     assert f"{NAME}-workspace" in guide.removed and f"{NAME}-store" in guide.removed
-    kinds = cluster.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name")
-    asked = ",".join(set(kinds.split()) - {"events", "events.events.k8s.io"})
-    left = cluster.kubectl("get", asked, f"--namespace={guide.namespace}", "--output=name").split()
     hand_made = {"secret/certificate", "secret/tokens", "secret/tester"}
-    given = ("serviceaccount/default", "secret/default-token-", "configmap/kube-root-ca.crt")
-    others = [each for each in left if each not in hand_made and not each.startswith(given)]
     claims = {f"persistentvolumeclaim/{NAME}-workspace", f"persistentvolumeclaim/{NAME}-store"}
-    assert set(others) == claims
+    # What belongs to what is deleted, the cluster deletes in the background.
+    wait_until(lambda: what_is_in(cluster, guide.namespace) == hand_made | claims)
     roles = cluster.kubectl("get", "clusterroles,clusterrolebindings", "--output=name")
     assert guide.namespace not in roles
+
+
+def what_is_in(cluster: Cluster, namespace: str) -> set[str]:
+    """List a namespace, but for what the cluster gives to every one, and what it reports."""
+    kinds = cluster.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name")
+    asked = ",".join(set(kinds.split()) - {"events", "events.events.k8s.io"})
+    found = cluster.kubectl("get", asked, f"--namespace={namespace}", "--output=name").split()
+    given = ("serviceaccount/default", "secret/default-token-", "configmap/kube-root-ca.crt")
+    return {each for each in found if not each.startswith(given)}
