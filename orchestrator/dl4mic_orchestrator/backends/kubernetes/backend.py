@@ -34,7 +34,12 @@ from dl4mic_orchestrator.backends.kubernetes.manifests import (
     selector_of,
 )
 from dl4mic_orchestrator.backends.kubernetes.nodes import capacity_of, is_lost
-from dl4mic_orchestrator.backends.kubernetes.reading import Sight, probe_of, queue_positions
+from dl4mic_orchestrator.backends.kubernetes.reading import (
+    Sight,
+    has_ended,
+    probe_of,
+    queue_positions,
+)
 from dl4mic_orchestrator.backends.kubernetes.settings import KubernetesSettings
 from dl4mic_orchestrator.backends.kubernetes.volumes import NotOnVolumeError, Volumes
 from dl4mic_orchestrator.records import Capacity
@@ -140,7 +145,7 @@ class KubernetesBackend:
         return [self._probe(state) for state in states]
 
     def stop(self, state: State, grace_seconds: float) -> None:
-        """Delete an instance's objects; return when its pods are gone, or their node is."""
+        """Delete an instance's objects; return when its pods have ended, or their node is gone."""
         if "name" not in state:
             return
         self._keep_log(state)
@@ -259,19 +264,24 @@ class KubernetesBackend:
         return [pod for pod, is_there in pods if is_there]
 
     def _end_pods(self, state: State, grace_seconds: int, timeout_seconds: float) -> bool:
-        """Delete the pods with a grace period of their own; wait until they are gone, and say whether they are."""
+        """Delete the pods with a grace period of their own; wait until none runs, and say whether that is so.
+
+        A kubelet takes ten seconds and more to let a pod go whose containers have ended: that is not waited for.
+        """
         asked: set[str] = set()
         end = time.monotonic() + timeout_seconds
-        while pods := self._pods(state):
+        while True:
+            pods = self._pods(state)
             for pod in pods:
                 if pod["metadata"]["uid"] not in asked:
                     asked.add(pod["metadata"]["uid"])
                     self._api.delete(client.PODS, pod["metadata"]["name"], grace_seconds)
+            if all(map(has_ended, pods)):
+                return True
             if time.monotonic() > end:
                 return False
             with self._news:
                 self._news.wait(1.0)
-        return True
 
     def _keep_log(self, state: State) -> None:
         """Keep what the host said, where it did not end well: its pod goes, and its words with it."""

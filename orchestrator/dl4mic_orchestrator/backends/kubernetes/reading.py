@@ -60,7 +60,7 @@ def probe_of(sight: Sight) -> Probe:
     fault = _fault(pod, sight)
     place = pod["spec"].get("nodeName", "")
     found = {"pod": pod["metadata"]["uid"]} if place else {}
-    if _has_ended(pod) or (fault is not None and not _is_leaving(pod, sight)):
+    if has_ended(pod) or (fault is not None and not _is_leaving(pod, sight)):
         return Probe(alive=False, address="", place=place, fault=fault, found=found)
     waiting = _waiting(pod, sight)
     address = "" if waiting else f"{_host(pod)}:{PORT}"
@@ -129,7 +129,8 @@ def _is_leaving(pod: Object, sight: Sight) -> bool:
     )
 
 
-def _has_ended(pod: Object) -> bool:
+def has_ended(pod: Object) -> bool:
+    """Say whether all that ran in a pod has ended, and nothing will run in it any more."""
     return pod["status"].get("phase") in ("Succeeded", "Failed")
 
 
@@ -339,7 +340,7 @@ _RESOURCES = {"cpu": "cores", "memory": "memory", "ephemeral-storage": "disk", "
 
 def queue_positions(pods: Iterable[Object]) -> dict[str, int]:
     """Count for each pod that waits for a node, by its uid, those that go first: for the same, ranked before it."""
-    waiting = [pod for pod in pods if not pod["spec"].get("nodeName") and not _has_ended(pod)]
+    waiting = [pod for pod in pods if not pod["spec"].get("nodeName") and not has_ended(pod)]
     positions: dict[str, int] = {}
     seen: Counter[str] = Counter()
     for pod in sorted(waiting, key=_rank):

@@ -199,6 +199,16 @@ def test_a_pod_whose_node_does_not_answer_is_not_waited_for(
     assert ("pods", pod["metadata"]["name"]) not in stage.cluster.objects
 
 
+def test_a_pod_that_has_ended_is_not_waited_for(stage: Stage) -> None:
+    state, pod = stage.launch(training())
+    stage.cluster.run(pod)
+    stage.cluster.end(pod, 0)
+    stage.await_probe(state, lambda p: not p.alive)
+    stage.cluster.keeps_pods = True
+    stage.backend.stop(state, 600.0)
+    assert stage.cluster.calls["delete pods"] == 1
+
+
 def test_pods_on_a_lost_node_are_not_waited_for(stage: Stage) -> None:
     state, pod = stage.launch(training())
     stage.cluster.run(pod)
