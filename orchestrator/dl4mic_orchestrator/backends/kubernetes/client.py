@@ -23,7 +23,7 @@ from dl4mic_orchestrator.backends.kubernetes.manifests import Manifest, Version
 _CALL_SECONDS = (5.0, 30.0)
 _WATCH_SECONDS = 300
 _SILENCE_SECONDS = 120.0
-"""A server sends a bookmark each minute; a watch that says nothing for longer is dead."""
+"""A server sends a bookmark each minute, but of events: a watch that says nothing for longer is dead, or quiet."""
 
 _PAGE = 500
 
@@ -142,7 +142,7 @@ class ClusterClient:
     def watch(
         self, kind: Kind, query: Mapping[str, str], version: str
     ) -> Iterator[tuple[str, Object]]:
-        """Tell what changes, until the server ends it.
+        """Tell what changes, until the server ends it or is silent for long.
 
         Raises
         ------
@@ -166,6 +166,8 @@ class ClusterClient:
         with closing(answer):
             try:
                 yield from map(_change, _lines(answer))
+            except urllib3.exceptions.ReadTimeoutError:
+                log.debug("the watch of %s is silent, and begun anew", kind.plural)
             except urllib3.exceptions.HTTPError as error:
                 raise ApiError(0, f"the watch broke off: {error}") from error
 

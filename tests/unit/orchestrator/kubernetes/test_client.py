@@ -14,8 +14,10 @@ import pytest
 import yaml
 from kubernetes.config import kube_config
 
+from dl4mic_orchestrator.backends.kubernetes import client as client_module
 from dl4mic_orchestrator.backends.kubernetes.cache import ExpiredError, RefusedError
 from dl4mic_orchestrator.backends.kubernetes.client import (
+    EVENTS,
     JOBS,
     NODES,
     PODS,
@@ -181,6 +183,16 @@ def test_a_watch_tells_each_change_as_it_comes(server: Server, client: ClusterCl
     assert told[0][1]["metadata"]["name"] == "ä"
     query = server.asked[0][2]
     assert (query["watch"], query["resourceVersion"]) == ("true", "5")
+
+
+def test_a_watch_that_is_silent_ends(
+    server: Server, client: ClusterClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_SILENCE_SECONDS", 0.2)
+    server.answer(200, {"type": "ADDED", "object": {"metadata": {"name": "a"}}}, {})
+    server.go_on.clear()
+    assert [kind for kind, _ in client.watch(EVENTS, {}, "5")] == ["ADDED"]
+    server.go_on.set()
 
 
 @pytest.mark.parametrize("status", [200, 410])
