@@ -128,6 +128,8 @@ class PlayedNodes:
         while not self._stopped.wait(_PAUSE_SECONDS):
             try:
                 pods, version = self._client.list(PODS, {})
+                there = {pod["metadata"]["uid"] for pod in pods}
+                self._at = {uid: node for uid, node in self._at.items() if uid in there}
                 self._see_all(pods)
                 for change, pod in self._client.watch(PODS, {}, version):
                     if change == "DELETED":

@@ -74,7 +74,7 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
 def test_a_node_that_vanishes(
     cluster: Cluster, tmp_path: Path, hosts: Hosts, finds_out: bool
 ) -> None:
-    namespace = f"dl4mic-{uuid.uuid4().hex[:8]}"
+    namespace = f"dl4mic-lost-{uuid.uuid4().hex[:8]}"
     client = NodeClient(namespace, cluster.kubeconfig)
     with (
         PlayedNodes(client, namespace, hosts, count=2, gpus=1) as nodes,

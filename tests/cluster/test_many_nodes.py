@@ -47,7 +47,7 @@ class Crowded:
 def test_all_succeed_and_a_job_costs_no_more_the_more_have_ended(
     cluster: Cluster, tmp_path: Path, nodes: int, gpus: int, rounds: int, jobs: int
 ) -> None:
-    namespace = f"dl4mic-{uuid.uuid4().hex[:8]}"
+    namespace = f"dl4mic-many-{uuid.uuid4().hex[:8]}"
     client = NodeClient(namespace, cluster.kubeconfig)
     with (
         PlayedNodes(client, namespace, Crowded(), nodes, gpus) as played,
