@@ -17,6 +17,7 @@ from servers import FAKES
 
 from dl4mic.v1.job_pb2 import CancelJobRequest, Job, JobError, JobEvent
 from dl4mic.v1.model_pb2 import ListModelsRequest
+from dl4mic.v1.request_pb2 import JobOptions
 
 from .cluster import Cluster
 from .installation import NAME, Installation, wait_until
@@ -77,17 +78,23 @@ class Facility(Installation):
 
     workspace: Path
 
-    def train(self, job_id: str, **parameters: object) -> Job:
-        """Train a model that is called as the job is; `network` and `priority` go apart from the parameters."""
-        network, priority = parameters.pop("network", "blur"), parameters.pop("priority", 0)
+    def train(
+        self,
+        job_id: str,
+        network: str = "blur",
+        priority: int = 0,
+        device: JobOptions.Device = JobOptions.AUTO,
+        **parameters: object,
+    ) -> Job:
+        """Train a model that is called as the job is."""
         request = self.train_request(job_id, **parameters)
-        request.network, request.model = str(network), job_id
-        request.options.priority = int(str(priority))
+        request.network, request.model = network, job_id
+        request.options.MergeFrom(JobOptions(priority=priority, device=device))
         return self.networks.Train(request, timeout=60)
 
-    def begin(self, job_id: str, **parameters: object) -> None:
+    def begin(self, job_id: str, network: str = "blur") -> None:
         """Have a training of ten seconds go so far that it can be resumed."""
-        self.train(job_id, epochs=25, step_seconds=0.05, **parameters)
+        self.train(job_id, network, epochs=25, step_seconds=0.05)
         self.wait_for(job_id, "checkpoint")
 
     def pod(self, job_id: str) -> str:
@@ -104,6 +111,8 @@ class Facility(Installation):
         steps = [each.checkpoint.step for each in events if each.HasField("checkpoint")]
         assert steps == sorted(set(steps))
         assert [each.state.state for each in events if each.HasField("state")].count(job.state) == 1
+        begun = [each.progress.done for each in events if _is_progress(each, attempts)]
+        assert attempts == 1 or begun[0] > 1
         models = self.models.ListModels(ListModelsRequest(name=job_id)).models
         assert [each.version for each in models] == [1]
         wait_until(lambda: self.left(job_id) == [])
@@ -138,8 +147,13 @@ class Facility(Installation):
 
 
 def failures(events: list[JobEvent]) -> list[JobError]:
-    """Give the errors of attempts."""
-    return [each.state.error for each in events if each.state.HasField("error")]
+    """Give the error of each attempt that failed; later states repeat it."""
+    told = {each.attempt: each.state.error for each in events if each.state.HasField("error")}
+    return list(told.values())
+
+
+def _is_progress(event: JobEvent, attempt: int) -> bool:
+    return event.attempt == attempt and event.HasField("progress")
 
 
 @contextmanager

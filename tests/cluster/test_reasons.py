@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from dl4mic.v1.job_pb2 import Job, JobError, RetryJobRequest
+from dl4mic.v1.request_pb2 import JobOptions
 
 from .facility import REASON_SECONDS, Facility
 from .installation import wait_until
@@ -23,7 +24,7 @@ def test_an_image_that_is_nowhere_is_named(facility: Facility) -> None:
 
 
 def test_a_gpu_that_no_node_has_is_said(facility: Facility) -> None:
-    facility.train("giant", network="giant")
+    facility.train("giant", network="giant", device=JobOptions.GPU)
     facility.wait_for_reason("giant", "no GPU of the cluster has the 1000 GiB")
     facility.give_up("giant")
 
@@ -44,6 +45,7 @@ def test_who_needs_more_memory_than_it_may_is_told_so(facility: Facility) -> Non
 def test_a_quota_that_is_used_up_is_named_and_gives_way(facility: Facility) -> None:
     facility.kubectl("create", "quota", "few", "--hard=count/pods=1")
     try:
+        wait_until(lambda: "used" in facility.get("quota", "few").get("status", {}))
         facility.train("many")
         facility.wait_for_reason("many", "the quota of the namespace is used up: few")
     finally:
