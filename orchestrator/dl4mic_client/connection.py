@@ -171,8 +171,9 @@ _CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.service_config", _safe_retries()),
     # A server that starts again is found again quickly.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    # Unlike its name, what a connection has to come about: a server may be far away, and TLS asks it more than once.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     # Servers stand in the same lab or on the same machine: never behind a web proxy.
     ("grpc.enable_http_proxy", 0),
 ]

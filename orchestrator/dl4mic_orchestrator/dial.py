@@ -29,8 +29,9 @@ _LONGEST_PAUSE_SECONDS = 0.1
 _OPTIONS = (
     # gRPC waits a second before it dials again; an instance is up in less.
     ("grpc.initial_reconnect_backoff_ms", 20),
-    ("grpc.min_reconnect_backoff_ms", 20),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # Unlike its name, what a connection has to come about: a busy machine takes its time.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     # Each instance has a channel of its own.
     ("grpc.use_local_subchannel_pool", 1),
 )
