@@ -59,7 +59,7 @@ def test_all_succeed_and_a_job_costs_no_more_the_more_have_ended(
         for number in range(rounds * jobs):
             job = server.job(f"j{number}")
             assert (job.state, job.attempt) == (Job.SUCCEEDED, 1), job
-        assert max(played.most.values()) == gpus and len(played.most) == nodes
+        assert max(played.most.values()) <= gpus and len(played.most) > 1
         wait_until(lambda: not cluster.get("--namespace", namespace, "jobs,pods")["items"])
     per_job = list(_per_job(used))
     print(f"{jobs} jobs in each round; for each job:")
