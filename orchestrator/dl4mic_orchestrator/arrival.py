@@ -12,6 +12,9 @@ _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.25
 """Between looks, which are into the backend's own memory of the cluster."""
 
+_PAUSE_AT_PLACE_SECONDS = 0.05
+"""Between looks at an instance that has its place and comes up: there are few of those, and it is not for long."""
+
 _NOTICE_SECONDS = 3.0
 """What a cluster tells comes by another way than what an instance tells, and may come later."""
 
@@ -45,7 +48,7 @@ def await_arrival(
         if not probe.waiting:
             return {**state, **probe.found}, probe
         time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        pause = min(2 * pause, _PAUSE_AT_PLACE_SECONDS if probe.place else _LONGEST_PAUSE_SECONDS)
 
 
 def last_word(look: Callable[[], Probe], crashed: bool) -> Probe:
