@@ -198,6 +198,10 @@ def main(names: Sequence[str]) -> None:
         running() as cluster,
         tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as folder,
     ):
+        if not cluster.is_ours:
+            raise SystemExit(
+                "these measures are of a cluster on this machine, whose folders its pods see"
+            )
         cluster.bring("dl4mic-fakes")
         with outside(cluster, namespace, Path(folder) / "o", {}) as server:
             for name in names or measures:
