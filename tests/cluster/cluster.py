@@ -80,6 +80,11 @@ class Cluster:
         found: Object = json.loads(self.kubectl("get", *words, "--output", "json"))
         return found
 
+    def node(self) -> Object:
+        """Give a node that has a machine: the tool plays others."""
+        found: Object = self.get("nodes", "--selector=!test-cluster/fake")["items"][0]
+        return found
+
     @contextmanager
     def namespace(self, name: str, most_seconds: int = 120) -> Iterator[str]:
         """Make a namespace, which goes at the end with all that is in it."""

@@ -200,7 +200,7 @@ class Installation(Server):
     def _find_address(self) -> str:
         """Where the service's port is on a node."""
         (port,) = self.get("service", NAME)["spec"]["ports"]
-        addresses = self.cluster.get("nodes")["items"][0]["status"]["addresses"]
+        addresses = self.cluster.node()["status"]["addresses"]
         (host,) = [each["address"] for each in addresses if each["type"] == "InternalIP"]
         return f"{host}:{port['nodePort']}"
 

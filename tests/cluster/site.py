@@ -24,11 +24,7 @@ DATA_ROOT = "lab"
 
 USER = 10001
 SIZE = "10Gi"
-
-_REQUESTS = {"resources": {"requests": {"cpu": "100m"}}}
-_FAKES = {"enabled": False, "image": {"repository": "dl4mic-fakes"}, **_REQUESTS}
-_SMALL: Values = {"orchestrator": _REQUESTS, "services": {"blur": _FAKES}}
-"""On a machine of two cores, several jobs shall find a place. That of `helm test` is no service of the chart's."""
+_HOSTNAME = "kubernetes.io/hostname"
 
 
 @contextmanager
@@ -52,7 +48,7 @@ def site(cluster: Cluster, namespace: str, release_name: str, folder: Path) -> I
     store = _volume(folder / "store", "ReadWriteOnce", namespace, f"{release_name}-store")
     with _there(cluster, workspace, store):
         none = {"storageClass": "-", "size": SIZE}
-        yield {**_SMALL, "workspace": none, "store": none}
+        yield {**_on_one_node(cluster), "workspace": none, "store": none}
 
 
 @contextmanager
@@ -64,6 +60,15 @@ def data_root(cluster: Cluster, namespace: str, folder: Path) -> Iterator[Values
     with _there(cluster, _volume(folder, "ReadOnlyMany", namespace, DATA_ROOT)):
         cluster.apply(_claim(namespace, DATA_ROOT, "ReadOnlyMany"))
         yield {"dataRoots": {DATA_ROOT: {"claim": DATA_ROOT}}}
+
+
+def _on_one_node(cluster: Cluster) -> Values:
+    """Let several jobs find a place on the one node that is real, with its two cores."""
+    little = {"resources": {"requests": {"cpu": "100m"}}}
+    # The network of `helm test` is no service of the chart's.
+    blur = {"enabled": False, "image": {"repository": "dl4mic-fakes"}, **little}
+    here = {"nodeSelector": {_HOSTNAME: cluster.node()["metadata"]["labels"][_HOSTNAME]}}
+    return {"orchestrator": {**little, **here}, "jobs": here, "services": {"blur": blur}}
 
 
 @contextmanager

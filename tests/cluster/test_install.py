@@ -17,11 +17,14 @@ import yaml
 from container_engine import ROOT
 from pages import blocks
 
+from dl4mic.v1.job_pb2 import CancelJobRequest, Job
+
 from .cluster import Cluster
-from .installation import NAME, RELEASE, wait_until
+from .installation import NAME, RELEASE, Installation, wait_until
 from .site import site
 
 GUIDE = "helm/README.md"
+ORCHESTRATOR = "--selector=app.kubernetes.io/component=orchestrator"
 _END = "-- that was all --"
 
 LAST_JOB = """
@@ -128,6 +131,26 @@ def test_what_users_make_comes_back_to_them(guide: Followed) -> None:
 def test_a_job_goes_on_while_the_orchestrator_is_replaced(guide: Followed) -> None:
     assert "second:1" in guide.upgraded
     assert "attempt  1" in guide.upgraded
+
+
+def test_a_job_s_pod_is_not_touched_by_an_upgrade(installation: Installation) -> None:
+    installation.train("kept", epochs=2000, step_seconds=0.05)
+    installation.wait_for("kept", "checkpoint")
+    orchestrator = installation.get("pods", ORCHESTRATOR)["items"]
+    (pod,) = installation.pods("kept")
+    installation.install("--set", "jobs.lookAhead=50")
+    assert installation.get("pods", ORCHESTRATOR)["items"] != orchestrator
+    done = installation.job("kept").progress.done
+    wait_until(lambda: installation.job("kept").progress.done > done)
+    job = installation.job("kept")
+    assert (job.state, job.attempt) == (Job.RUNNING, 1)
+    assert [each["metadata"]["uid"] for each in installation.pods("kept")] == [
+        pod["metadata"]["uid"]
+    ]
+    installation.jobs.CancelJob(CancelJobRequest(job_id="kept"))
+    events = installation.events("kept")
+    assert [each.sequence for each in events] == list(range(1, len(events) + 1))
+    assert installation.job("kept").state == Job.CANCELLED
 
 
 def test_a_back_up_holds_the_models_and_is_restored(guide: Followed) -> None:
