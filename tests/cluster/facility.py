@@ -93,8 +93,8 @@ class Facility(Installation):
         return self.networks.Train(request, timeout=60)
 
     def begin(self, job_id: str, network: str = "blur") -> None:
-        """Have a training of ten seconds go so far that it can be resumed."""
-        self.train(job_id, network, epochs=25, step_seconds=0.05)
+        """Have a training of twenty seconds go so far that it can be resumed."""
+        self.train(job_id, network, epochs=50, step_seconds=0.05)
         self.wait_for(job_id, "checkpoint")
 
     def pod(self, job_id: str) -> str:
