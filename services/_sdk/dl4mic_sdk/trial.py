@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import mean
-from typing import Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Tuple
 
-from dl4mic_sdk.learner import Schedule
+if TYPE_CHECKING:
+    # A worker says that it has begun before it loads numpy.
+    from dl4mic_sdk.learner import Schedule
 
 WARM_UP_STEPS = 8
 """As many as four threads make ahead, so that no batch of a timed step lay ready; frameworks compile in the first."""
