@@ -104,7 +104,7 @@ def warm(bench: Bench) -> None:
     model = bench.server.wait("model").model
     through = _predictor(bench.server.networks, ModelReference(name=model))
     through()
-    pod = bench.pod("dl4mic-network=blur")
+    pod = bench.pod("dl4mic-network=blur,!dl4mic-job")
     mounts = pod["spec"]["containers"][0]["volumeMounts"]
     (folder,) = [each["mountPath"] for each in mounts if "/models/" in each["mountPath"]]
     with grpc.insecure_channel(f"{pod['status']['podIP']}:50051") as channel:
