@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import certificates
@@ -80,9 +81,15 @@ class Installation(Server):
         """Say whether the folder that was sent is a data root, too."""
         return bool(self._values.get("dataRoots"))
 
-    def client(self) -> Client:
+    def client(self, access: Access | None = None) -> Client:
         """Connect as a user's program does."""
-        return Client(Connection(parse(self.address), access=self._access))
+        return Client(Connection(parse(self.address), access=access or self._access))
+
+    def admit(self, name: str) -> Access:
+        """Let somebody else in, by a line more in the Secret of tokens."""
+        token = self._make_token(name)
+        self._secret("tokens", tokens=self._folder / "tokens")
+        return replace(self._access, token=token)
 
     def variables(self) -> dict[str, str]:
         """Give the environment in which the command line calls it, as a user sets it."""
@@ -181,21 +188,22 @@ class Installation(Server):
         pair = certificates.make(self._folder, name)
         files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.certificate}
         self._secret("certificate", "--type=kubernetes.io/tls", **files)
-        token = self._make_token()
+        token = self._make_token("tester")
+        (self._folder / "token").write_text(token)
         self._secret("tokens", tokens=self._folder / "tokens")
         self._secret("tester", token=self._folder / "token")
         return Access(token, tls=True, authorities=pair.certificate.read_bytes(), name=name)
 
-    def _make_token(self) -> str:
+    def _make_token(self, name: str) -> str:
         tokens = ("--tokens", str(self._folder / "tokens"))
-        command = [sys.executable, "-m", "dl4mic_client", "token", "tester", *tokens]
-        token = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-        (self._folder / "token").write_text(token)
-        return token
+        command = [sys.executable, "-m", "dl4mic_client", "token", name, *tokens]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def _secret(self, name: str, *flags: str, **files: Path) -> None:
         parts = [f"--from-file={key}={path}" for key, path in files.items()]
-        self.kubectl("create", "secret", "generic", name, *flags, *parts)
+        shown = ("--dry-run=client", "--output=json")
+        secret = self.kubectl("create", "secret", "generic", name, *flags, *parts, *shown)
+        self.cluster.apply(json.loads(secret))
 
     def _find_address(self) -> str:
         """Where the service's port is on a node."""

@@ -19,6 +19,7 @@ from container_engine import ROOT
 from pages import blocks
 
 from dl4mic.v1.job_pb2 import CancelJobRequest, Job
+from dl4mic_client import Client, ClientError
 
 from .cluster import Cluster
 from .installation import NAME, RELEASE, Installation, wait_until
@@ -137,10 +138,10 @@ def test_a_job_goes_on_while_the_orchestrator_is_replaced(guide: Followed) -> No
 def test_a_job_s_pod_is_not_touched_by_an_upgrade(installation: Installation) -> None:
     installation.train("kept", epochs=2000, step_seconds=0.05)
     installation.wait_for("kept", "checkpoint")
-    orchestrator = installation.get("pods", ORCHESTRATOR)["items"]
+    began = starts_of_orchestrator(installation)
     (pod,) = installation.pods("kept")
     installation.install("--set", "jobs.lookAhead=50")
-    assert installation.get("pods", ORCHESTRATOR)["items"] != orchestrator
+    assert starts_of_orchestrator(installation) != began
     done = installation.job("kept").progress.done
     wait_until(lambda: installation.job("kept").progress.done > done)
     job = installation.job("kept")
@@ -152,6 +153,28 @@ def test_a_job_s_pod_is_not_touched_by_an_upgrade(installation: Installation) ->
     events = installation.events("kept")
     assert [each.sequence for each in events] == list(range(1, len(events) + 1))
     assert installation.job("kept").state == Job.CANCELLED
+
+
+def test_who_gets_a_token_comes_in_without_a_restart(installation: Installation) -> None:
+    began = starts_of_orchestrator(installation)
+    access = installation.admit("guest")
+    # A change of the pod has its node look at its Secrets at once, not within a minute or two.
+    installation.kubectl("annotate", "pods", ORCHESTRATOR, "--overwrite", "dl4mic-tests=token")
+    with installation.client(access) as client:
+        wait_until(lambda: is_let_in(client), 150)
+    assert starts_of_orchestrator(installation) == began
+
+
+def starts_of_orchestrator(installation: Installation) -> list[str]:
+    pods = installation.get("pods", ORCHESTRATOR)["items"]
+    return [pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] for pod in pods]
+
+
+def is_let_in(client: Client) -> bool:
+    try:
+        return bool(client.networks())
+    except ClientError:
+        return False
 
 
 def test_a_back_up_holds_the_models_and_is_restored(guide: Followed) -> None:
