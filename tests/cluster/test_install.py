@@ -167,7 +167,8 @@ def test_who_gets_a_token_comes_in_without_a_restart(installation: Installation)
 
 def starts_of_orchestrator(installation: Installation) -> list[str]:
     pods = installation.get("pods", ORCHESTRATOR)["items"]
-    return [pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] for pod in pods]
+    states = [pod["status"]["containerStatuses"][0]["state"] for pod in pods]
+    return [state["running"]["startedAt"] for state in states if "running" in state]
 
 
 def is_let_in(client: Client) -> bool:
