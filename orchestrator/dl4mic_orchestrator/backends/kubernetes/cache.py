@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 Object = Mapping[str, Any]
 
-_MOST_GONE = 1000
-"""Objects that are gone and remembered; whoever asks about one asks within seconds."""
+_MOST_GONE = 200
+"""Objects that are gone and remembered, each some 25 KiB; whoever asks about one asks within seconds."""
 
 _RELIST_SECONDS = 600.0
 _FIRST_PAUSE_SECONDS = 0.5
@@ -50,13 +50,13 @@ class Cache:
         self._objects: dict[str, Object] = {}
         self._gone: OrderedDict[str, Object] = OrderedDict()
         self._of_key: defaultdict[str, dict[str, Object]] = defaultdict(dict)
-        self._put_during_list: dict[str, Object] = {}
+        self._put_during_list: set[str] = set()
         self.revision = 0
 
     def begin_list(self) -> None:
         """Note that a list is asked for: what is put from now on may be missing in it, and is there all the same."""
         with self._lock:
-            self._put_during_list = {}
+            self._put_during_list = set()
 
     def replace(self, objects: Sequence[Object]) -> None:
         """Take a list: what is not in it is gone."""
@@ -84,7 +84,7 @@ class Cache:
     def put(self, made: Object) -> None:
         """Take what was just made, before any watch tells of it."""
         with self._lock:
-            self._put_during_list[made["metadata"]["name"]] = made
+            self._put_during_list.add(made["metadata"]["name"])
             known = self._objects.get(made["metadata"]["name"])
             if _uid(made) not in self._gone and (known is None or _uid(known) != _uid(made)):
                 self._keep(made)
@@ -106,7 +106,8 @@ class Cache:
                 (each, uid not in self._gone) for uid, each in self._of_key.get(key, {}).items()
             ]
 
-    def _keep(self, each: Object) -> None:
+    def _keep(self, told: Object) -> None:
+        each = _without_history(told)
         name = each["metadata"]["name"]
         known = self._objects.get(name)
         if known is not None and _uid(known) != _uid(each):
@@ -127,6 +128,12 @@ class Cache:
             self._of_key[key].pop(uid, None)
             if not self._of_key[key]:
                 del self._of_key[key]
+
+
+def _without_history(each: Object) -> Object:
+    """Leave out who set which field: nobody asks for it, and it is half of an object."""
+    metadata = {name: value for name, value in each["metadata"].items() if name != "managedFields"}
+    return {**each, "metadata": metadata}
 
 
 def _uid(each: Object) -> str:

@@ -82,6 +82,14 @@ def test_of_what_is_gone_only_the_newest_is_remembered(monkeypatch: object) -> N
     assert seen(found, "10") == {"10": False}
 
 
+def test_who_set_what_is_not_remembered() -> None:
+    found = keyed()
+    told = thing("a", "1")
+    told["metadata"]["managedFields"] = [{"manager": "kubelet"}]
+    found.apply("ADDED", told)
+    assert found.get("a") == thing("a", "1")
+
+
 class Source:
     """Pods of a scripted cluster."""
 
