@@ -328,10 +328,21 @@ class Attempts:
             return
         if row.backend_state:
             self.store.instances.change_state(instance.id, InstanceState.STOPPING)
-            self.backend.stop(row.backend_state, LAST_SECONDS)
+            self._stop(job, row.backend_state)
         self.store.instances.remove(instance.id)
         if row.place:
             self.meter.freed(row, self.store.jobs.message(job.id))
+
+    def _stop(self, job: JobMessage, state: State) -> None:
+        """End an instance; a job that has not begun says when nobody can be asked for that."""
+        try:
+            self.backend.stop(state, LAST_SECONDS)
+        except OSError as error:
+            words = f"waits for the backend: {error}"
+            self.store.jobs.change_state(
+                job.id, job.attempt, JobState.STARTING, waiting_reason=words
+            )
+            raise
 
     def _follower(self, job: JobMessage) -> Follower:
         folder = self.briefing.attempt_folder(job.id, job.attempt)

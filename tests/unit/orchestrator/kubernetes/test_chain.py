@@ -66,7 +66,7 @@ def test_the_most_urgent_is_next_where_the_cluster_knows_no_priority(tmp_path: P
         first = {pod["metadata"]["labels"]["dl4mic-job"] for pod in facility.pods()}
         facility.submit("urgent", priority=10)
         names = ["urgent", *(f"j{number}" for number in range(6))]
-        eventually(lambda: bool(facility.job("urgent").waiting_reason))
+        eventually(lambda: "waits until a GPU is free" in facility.job("urgent").waiting_reason)
         facility.hold = False
         eventually(lambda: all_are(facility, names, Job.SUCCEEDED))
         assert set(facility.launched[:3]) == first
@@ -160,3 +160,12 @@ def test_a_server_that_does_not_take_a_job_is_asked_again(facility: Facility) ->
     facility.submit("a")
     eventually(lambda: "the server is not well" in _said(facility.job("a")))
     assert facility.job("a").state == Job.PENDING
+
+
+def test_a_server_that_is_away_is_waited_for_in_words(facility: Facility) -> None:
+    facility.cluster.down = True
+    facility.submit("a")
+    eventually(lambda: "the API server cannot be reached" in _said(facility.job("a")))
+    facility.cluster.down = False
+    eventually(lambda: facility.job("a").state == Job.SUCCEEDED)
+    assert facility.meter.ends == ["a"]
