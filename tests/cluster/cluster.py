@@ -54,16 +54,17 @@ class Cluster:
         return {**os.environ, "KUBECONFIG": self.kubeconfig, "PATH": os.pathsep.join(folders)}
 
     def run(self, *command: str, check: bool = True, stdin: str | None = None) -> str:
-        """Run a program; return what it said on both streams."""
+        """Run a program; return what it said, without its warnings unless it may fail."""
         done = subprocess.run(
             command,
             env=self.environment(),
             input=stdin,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE if check else subprocess.STDOUT,
             text=True,
         )
-        assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stdout}"
+        failed = check and done.returncode
+        assert not failed, f"{' '.join(command)}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def kubectl(self, *words: str, check: bool = True) -> str:

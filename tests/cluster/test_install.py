@@ -202,7 +202,6 @@ def what_is_in(cluster: Cluster, namespace: str) -> set[str]:
     """List a namespace, but for what the cluster gives to every one, and what it reports."""
     kinds = cluster.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name")
     asked = ",".join(set(kinds.split()) - {"events", "events.events.k8s.io"})
-    said = cluster.kubectl("get", asked, f"--namespace={namespace}", "--output=name")
-    found = [line for line in said.splitlines() if " " not in line]  # the others are warnings
+    found = cluster.kubectl("get", asked, f"--namespace={namespace}", "--output=name").split()
     given = ("serviceaccount/default", "secret/default-token-", "configmap/kube-root-ca.crt")
     return {each for each in found if not each.startswith(given)}
