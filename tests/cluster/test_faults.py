@@ -88,6 +88,7 @@ def test_a_cancelled_job_leaves_nothing(facility: Facility) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_nothing_is_lost_while_the_api_server_is_away(facility: Facility) -> None:
     """For a minute: what runs goes on and is followed, what ends is published after, what comes is begun after."""
     facility.train("through", epochs=240, step_seconds=0.05)
@@ -96,6 +97,7 @@ def test_nothing_is_lost_while_the_api_server_is_away(facility: Facility) -> Non
         facility.wait_for(job_id, "checkpoint")
     with _api_server_away(60.0):
         facility.train("comes")
+        facility.wait_for_reason("comes", "the API server cannot be reached")
         facility.wait_for("through", "checkpoint", facility.job("through").last_sequence)
     for job_id in ("through", "ends"):
         assert facility.check_resumed(job_id, attempts=1) == []
