@@ -24,8 +24,10 @@ MB = 1_000_000
 OF_PACKAGES = """
 import sysconfig
 from pathlib import Path
-print(sum(each.lstat().st_size for each in Path(sysconfig.get_path("purelib")).resolve().rglob("*")))
+folders = [Path(sysconfig.get_path("purelib")).resolve(), *Path("/app").glob("sdk/lib/*/site-packages")]
+print(sum(each.lstat().st_size for folder in folders for each in folder.rglob("*")))
 """
+"""The orchestrator's image has a second environment, which checks data."""
 
 
 def podman(*words: str) -> str:
