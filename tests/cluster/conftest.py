@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,12 @@ IMAGES = ("dl4mic-orchestrator", "dl4mic-fakes")
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The cluster."""
-    try:
-        finding = running()
-        found = finding.__enter__()
-    except (NoClusterError, NoEngine) as reason:
-        pytest.skip(str(reason))
-    yield found
-    finding.__exit__(None, None, None)
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(running())
+        except (NoClusterError, NoEngine) as reason:
+            pytest.skip(str(reason))
+        yield found
 
 
 @pytest.fixture(scope="session")
