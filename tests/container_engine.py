@@ -28,6 +28,19 @@ def has_tool() -> bool:
     return os.access(TOOL, os.X_OK)
 
 
+def prepare() -> None:
+    """Have the tool, where it is there, make what it builds with.
+
+    Raises
+    ------
+    NoEngine
+        It does not work on this machine.
+    """
+    if has_tool():
+        run_tool("build")
+        run_tool("base-image")
+
+
 def build_images(*names: str) -> None:
     """Build images of this tree as `make images` does; where nothing has changed, that takes seconds.
 
@@ -36,12 +49,9 @@ def build_images(*names: str) -> None:
     NoEngine
         This machine cannot.
     """
+    prepare()
     command = [sys.executable, str(ROOT / "helm" / "images" / "build.py"), *names]
-    if has_tool():
-        run_tool("build")
-        run_tool("base-image")
-        command += ["--builder", f"{TOOL} image build"]
-    _run(command)
+    _run([*command, "--builder", f"{TOOL} image build"] if has_tool() else command)
 
 
 def run_tool(*words: str) -> None:
