@@ -43,6 +43,9 @@ SIZE = 256
 WATCHERS = 200
 PROCESSES = 4
 SETTLING_SECONDS = 5.0
+_BESIDE_OTHERS = {"resources": {"blur": {"requests": {"cpu": "100m"}}}}
+"""Settings of the backend: a warm instance keeps its place while the next job begins."""
+
 _SAY_TIME = "import time; print(time.time(), flush=True)"
 
 
@@ -203,7 +206,7 @@ def main(names: Sequence[str]) -> None:
                 "these measures are of a cluster on this machine, whose folders its pods see"
             )
         cluster.bring("dl4mic-fakes")
-        with outside(cluster, namespace, Path(folder) / "o", {}) as server:
+        with outside(cluster, namespace, Path(folder) / "o", _BESIDE_OTHERS) as server:
             for name in names or measures:
                 measures[name](Bench(cluster, namespace, server))
                 sys.stdout.flush()
