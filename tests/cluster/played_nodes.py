@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Protocol
 from unittest import mock
 
+import urllib3
 from kubernetes.config import kube_config
 
 from dl4mic_orchestrator.backends.kubernetes.cache import ExpiredError
@@ -56,7 +58,10 @@ class NodeClient(ClusterClient):
         call = self._client.param_serialize(
             "PATCH", path, header_params=headers, body={"status": status}, auth_settings=["BearerToken"]
         )  # fmt: skip
-        answer = self._client.call_api(*call, _request_timeout=30.0).response
+        try:
+            answer = self._client.call_api(*call, _request_timeout=30.0).response
+        except urllib3.exceptions.HTTPError as error:
+            raise ApiError(0, f"the API server cannot be reached: {error}") from error
         if answer.status not in (200, 404):
             raise ApiError(answer.status, answer.data.decode("utf-8", "replace"))
 
@@ -115,7 +120,8 @@ class PlayedNodes:
     def _stay_alive(self) -> None:
         while not self._stopped.wait(_BEAT_SECONDS):
             for name in sorted(self._alive):
-                self._beat(name)
+                with suppress(ApiError):  # the next beat is soon
+                    self._beat(name)
 
     def _beat(self, name: str) -> None:
         resources = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": self._gpus}
