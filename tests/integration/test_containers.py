@@ -71,7 +71,7 @@ def seen_inside(name: str, *words: str) -> str:
 
 def test_a_job_runs_confined_and_leaves_no_container(start: New) -> None:
     orchestrator = start()
-    orchestrator.train("confined", epochs=25, step_seconds=0.05)
+    orchestrator.train("confined", epochs=100, step_seconds=0.05)
     orchestrator.wait_for("confined", "checkpoint")
     (name,) = containers("confined")
     (told,) = json.loads(call("container", "inspect", name))
@@ -96,7 +96,7 @@ def test_a_job_runs_confined_and_leaves_no_container(start: New) -> None:
 
 def test_a_killed_orchestrator_adopts_its_container(start: New) -> None:
     orchestrator = start()
-    orchestrator.train("adopted", epochs=25, step_seconds=0.05)
+    orchestrator.train("adopted", epochs=100, step_seconds=0.05)
     orchestrator.wait_for("adopted", "checkpoint")
     before = containers("adopted")
     orchestrator.kill()
