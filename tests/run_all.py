@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,7 +38,7 @@ SPREAD = ("--numprocesses", str(min(4, os.cpu_count() or 1)), "--dist", "loadfil
 AT_ONCE = 2
 """Parts side by side: most of them take one core, and wait for servers half of their time."""
 
-QUICK = ("architecture", "unit", "contract")
+QUICK = ("architecture", "unit", "contract", "images", "chart")
 RUNNING = "{}.{}".format(*sys.version_info)
 
 IMAGES = ("dl4mic-orchestrator", "dl4mic-fakes", demo.image_of(demo.network_of_the_readme()))
@@ -90,7 +90,10 @@ def _counted(part: Part, said: list[str], status: int) -> Part:
 
 def missing(name: str, reason: Exception) -> Part:
     """A part that this machine cannot run: a failure in CI, else a skip with its reason."""
-    kind = "failed" if os.environ.get("CI") else "skipped"
+    return _not_run(name, "failed" if os.environ.get("CI") else "skipped", reason)
+
+
+def _not_run(name: str, kind: str, reason: Exception) -> Part:
     print(f"\n=== {name}: {kind}: {reason}", flush=True)
     part = Part(name, counts={kind: 1})
     getattr(part, kind).append(f"{kind.upper()} {name}: {reason}")
@@ -99,7 +102,7 @@ def missing(name: str, reason: Exception) -> Part:
 
 def images() -> Part:
     """Build the images that tests run; where nothing can be built, those tests are skipped."""
-    print("\n=== images", flush=True)
+    print("... images", flush=True)
     started = time.monotonic()
     # Without the tool, what they are built on comes from a registry, which not every machine reaches.
     kind = "skipped"
@@ -108,42 +111,42 @@ def images() -> Part:
         kind = "failed" if os.environ.get("CI") and container_engine.has_tool() else kind
         container_engine.build_images(*IMAGES)
     except container_engine.NoEngine as reason:
-        print(reason, flush=True)
-        return Part("images", counts={kind: 1}, skipped=[f"SKIPPED images: {reason}"])
-    return Part("images", time.monotonic() - started, {"passed": len(IMAGES)})
+        return _not_run("images that tests run", kind, reason)
+    return Part("images that tests run", time.monotonic() - started, {"passed": len(IMAGES)})
 
 
 def parts() -> list[Part]:
-    """Run everything, the quick parts first."""
-    here = Path(sys.executable)
-    done = [
-        pytest(
-            "architecture, unit, contract, images",
-            here,
-            *SPREAD,
-            "tests/architecture",
-            "tests/unit",
-            "tests/contract",
-            "tests/images",
-        )
+    """Run everything: what the rest needs first, then the rest side by side."""
+    cluster = ("-m", "not slow", "--timeout", CLUSTER_SECONDS, "tests/cluster")
+    first = [
+        partial(_here, ", ".join(QUICK), *SPREAD, *map("tests/{}".format, QUICK)),
+        images,
     ]
-    done.append(pytest("chart", here, *SPREAD, "tests/chart"))
-    done.append(images())
-    done.append(pytest("integration", here, "tests/integration"))
-    running = "{}.{}".format(*sys.version_info)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        done += pool.map(_sdk_under, [each for each in SDK_PYTHONS if each != running])
-    done.append(_service_under(SDK_PYTHONS[0]))
     variables, absent = _peers()
-    done += absent
-    for manifest in sorted(
-        [*ROOT.glob("tests/fakes/*/service.yaml"), *ROOT.glob("services/*/service.yaml")]
-    ):
-        done.append(_service(manifest.parent, variables))
-    done.append(pytest("documentation", here, "tests/docs"))
-    options = ("-m", "not slow", "--timeout", CLUSTER_SECONDS)
-    done.append(pytest("cluster", here, *options, "tests/cluster"))
-    return done
+    rest = [
+        partial(_here, "cluster", *cluster),
+        partial(_here, "integration", "tests/integration"),
+        partial(_here, "documentation", "tests/docs"),
+        *(partial(_service, folder, variables) for folder in _service_folders()),
+        *(partial(_sdk_under, each) for each in SDK_PYTHONS if each != RUNNING),
+        partial(_service_under, SDK_PYTHONS[0]),
+    ]
+    return [*absent, *_side_by_side(first), *_side_by_side(rest)]
+
+
+def _side_by_side(parts: Sequence[Callable[[], Part]]) -> list[Part]:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda part: part(), parts))
+
+
+def _here(name: str, *arguments: str) -> Part:
+    return pytest(name, Path(sys.executable), *arguments)
+
+
+def _service_folders() -> list[Path]:
+    """List the services, those of the fakes last: they are quick."""
+    manifests = [*ROOT.glob("services/*/service.yaml"), *ROOT.glob("tests/fakes/*/service.yaml")]
+    return [each.parent for each in manifests]
 
 
 def _sdk_under(version: str) -> Part:

@@ -93,7 +93,7 @@ class Facility(Installation):
         return self.networks.Train(request, timeout=60)
 
     def begin(self, job_id: str, network: str = "blur") -> None:
-        """Have a training of twenty seconds go so far that it can be resumed."""
+        """Have a training of some twenty seconds go so far that it can be resumed."""
         self.train(job_id, network, epochs=50, step_seconds=0.05)
         self.wait_for(job_id, "checkpoint")
 
@@ -109,7 +109,8 @@ class Facility(Installation):
         events = self.events(job_id)
         assert [each.sequence for each in events] == list(range(1, len(events) + 1))
         steps = [each.checkpoint.step for each in events if each.HasField("checkpoint")]
-        assert steps == sorted(set(steps))
+        # One that was stopped after an epoch's last step validates again, and tells that step again.
+        assert steps == sorted(steps)
         assert [each.state.state for each in events if each.HasField("state")].count(job.state) == 1
         begun = [each.progress.done for each in events if _is_progress(each, attempts)]
         assert attempts == 1 or begun[0] > 1

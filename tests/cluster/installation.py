@@ -36,11 +36,24 @@ NAME = f"{RELEASE}-dl4mic"
 
 WATCH_SECONDS = 180
 
+_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+"""What a call meets whose server is away, and one that comes in the moment of its end."""
+
+_PATIENT = {
+    "name": [{}],
+    "waitForReady": True,
+    "retryPolicy": {
+        "maxAttempts": 5,
+        "initialBackoff": "0.5s",
+        "maxBackoff": "5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": [code.name for code in _GONE],
+    },
+}
 _OPTIONS = [
-    # Calls wait for an orchestrator that is away.
-    ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "waitForReady": True}]})),
+    ("grpc.service_config", json.dumps({"methodConfig": [_PATIENT]})),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_http_proxy", 0),
 ]
@@ -134,7 +147,7 @@ class Installation(Server):
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     pytest.fail(f"it did not end in {WATCH_SECONDS} s: {self.job(job_id)}")
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                if error.code() not in _GONE:
                     raise
 
     def wait(self, job_id: str) -> Job:
