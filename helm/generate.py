@@ -15,6 +15,9 @@ from dl4mic.manifest import GIB, Service, read_service
 
 CHART = Path(__file__).resolve().parent / "dl4mic"
 SERVICES = CHART.parents[1] / "services"
+WARM_INSTANCES = 2
+"""Of each service: each holds a GPU where its network uses one, and gives it to the job that needs it when idle."""
+
 BEGIN = (
     "# The services, from their manifests by `make chart`. Change a value in a file of your own."
 )
@@ -36,6 +39,7 @@ def _lines(service: Service) -> Iterator[str]:
     yield f'    image: {{repository: {repository}, tag: "{service.version}", digest: ""}}'
     if (service.folder / "requirements-gpu.txt").exists():
         yield f'    gpuImage: {{repository: {repository}, tag: "{service.version}-gpu", digest: ""}}'
+    yield f"    warmInstances: {WARM_INSTANCES} # models kept loaded at once, at most"
     yield f"    resources: {{}} # its networks ask for {_asked(service)}"
 
 

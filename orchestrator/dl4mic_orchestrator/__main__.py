@@ -86,6 +86,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         exit_when_idle_seconds=options.exit_when_idle,
         metrics_port=options.metrics_port,
         warm_idle_seconds=options.warm_idle,
+        warm_instances=dict(_warm_instances(text) for text in options.warm_instances),
         heartbeat_timeout_seconds=options.heartbeat_timeout,
         cpus=options.cpus,
         projects=read_allowances(options.limit),
@@ -154,6 +155,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics-port", type=int, metavar="PORT", help="serve metrics by HTTP")
     add("--warm-idle", type=float, default=300.0, metavar="SECONDS", help="keep models loaded")
     add(
+        "--warm-instances",
+        action="append",
+        default=[],
+        metavar="SERVICE=N",
+        help="models of a service kept loaded at once, at most; repeatable",
+    )
+    add(
         "--heartbeat-timeout",
         type=float,
         default=180.0,
@@ -185,6 +193,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{days} environments",
     )
     return parser
+
+
+def _warm_instances(text: str) -> tuple[str, int]:
+    service, _, number = text.partition("=")
+    if not service or not number.isdecimal() or int(number) < 1:
+        raise ValueError(f"--warm-instances {text}: expected SERVICE=N, N from 1")
+    return service, int(number)
 
 
 def _check_front(options: argparse.Namespace, address: str) -> None:

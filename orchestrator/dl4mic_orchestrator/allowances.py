@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dl4mic.check import Refused, check_name
-from dl4mic_orchestrator.plan import EVERY_PROJECT
 from dl4mic_orchestrator.records import Allowance
 from dl4mic_orchestrator.registry.content import size_of_folder
+from dl4mic_orchestrator.snapshot import EVERY_PROJECT
 from dl4mic_orchestrator.store import Store
 
 _FORM = "PROJECT:jobs=N,running=N,gpus=N,disk=GIB"

@@ -48,11 +48,11 @@ from dl4mic_orchestrator.front.tls import Certificate
 from dl4mic_orchestrator.front.tokens import Tokens
 from dl4mic_orchestrator.inventory import Inventory
 from dl4mic_orchestrator.metrics import Metrics
-from dl4mic_orchestrator.plan import Limits
 from dl4mic_orchestrator.reconcile import Reconciler
 from dl4mic_orchestrator.registry import BentoContent, Registry
 from dl4mic_orchestrator.settings import BackendKind, Settings, find_uv
 from dl4mic_orchestrator.settle import Settlement
+from dl4mic_orchestrator.snapshot import Limits
 from dl4mic_orchestrator.store import Store, file_of
 from dl4mic_orchestrator.uses import Uses
 from dl4mic_orchestrator.warm import WarmPool
@@ -194,7 +194,11 @@ class App:
             meter=self.metrics,
             placed=self._warm.wake.set,
         )
-        limits = Limits(warm_idle_seconds=settings.warm_idle_seconds, projects=settings.projects)
+        limits = Limits(
+            warm_idle_seconds=settings.warm_idle_seconds,
+            warm_instances=settings.warm_instances,
+            projects=settings.projects,
+        )
         return Reconciler(
             self.store, self._backend, self.catalog, attempts, settlement, self._warm, limits
         )
@@ -306,10 +310,11 @@ def _certificate(settings: Settings) -> Certificate | None:
 def _offered(settings: Settings) -> list[Service]:
     """Read the services; where instances are made of images, those that have one: no other could ever run."""
     found = _read_services(settings.services)
+    for flag, named in (("images", settings.images), ("warm-instances", settings.warm_instances)):
+        for name in sorted(set(named) - {each.name for each in found}):
+            log.error("--%s names %s; no such service in %s", flag, name, settings.services)
     if settings.backend is BackendKind.LOCAL:
         return found
-    for name in sorted(set(settings.images) - {each.name for each in found}):
-        log.error("--images names %s, but there is no such service in %s", name, settings.services)
     return [each for each in found if each.name in settings.images]
 
 

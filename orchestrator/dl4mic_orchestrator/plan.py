@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from dl4mic.retry import LONGEST_PAUSE
@@ -21,8 +21,6 @@ from dl4mic_orchestrator.placement import (
     why_never,
 )
 from dl4mic_orchestrator.records import (
-    Allowance,
-    Capacity,
     GpuUse,
     Grant,
     Instance,
@@ -32,6 +30,7 @@ from dl4mic_orchestrator.records import (
     Needs,
     WarmKey,
 )
+from dl4mic_orchestrator.snapshot import Snapshot
 
 _AHEAD_SAID = 10
 """Up to here a job's reason counts those that go first; were it exact, each launch would change all who wait."""
@@ -111,82 +110,6 @@ class Wait:
 
 
 Decision = Prepare | Launch | Resume | Discard | LaunchWarm | StopWarm | End | Wait
-
-
-@dataclass(frozen=True, slots=True)
-class WarmWish:
-    """A caller waits for a warm instance."""
-
-    key: WarmKey
-    needs: Needs
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """A warm instance that answers nobody, since a time in seconds since 1970."""
-
-    instance_id: str
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the administrator allows.
-
-    Attributes
-    ----------
-    preparing
-        Data checks and environments made at once.
-    warm_idle_seconds
-        How long a warm instance is kept without images.
-    projects
-        What each project may use; ``*`` stands for those that are not named.
-    """
-
-    preparing: int = 2
-    warm_idle_seconds: float = 300.0
-    projects: Mapping[str, Allowance] = field(default_factory=dict)
-
-    def of_project(self, name: str) -> Allowance:
-        """Tell what a project may use."""
-        return self.projects.get(name) or self.projects.get(EVERY_PROJECT) or Allowance()
-
-
-EVERY_PROJECT = "*"
-"""Stands for the projects that have no limits of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that the plan looks at.
-
-    Attributes
-    ----------
-    now
-        Seconds since 1970, by a clock that never jumps.
-    jobs
-        Those that have not ended.
-    ended
-        State of each ended job that an open one depends on; one that is missing was deleted.
-    active
-        Ids of the jobs that a thread works for.
-    served
-        By project, when it was last given a place, in seconds since 1970; a project that is missing never was.
-    needs
-        By network.
-    """
-
-    now: float
-    capacity: Capacity
-    jobs: Sequence[Job] = ()
-    ended: Mapping[str, JobState] = field(default_factory=dict)
-    active: frozenset[str] = frozenset()
-    served: Mapping[str, float] = field(default_factory=dict)
-    instances: Sequence[Instance] = ()
-    idle: Sequence[Idle] = ()
-    wishes: Sequence[WarmWish] = ()
-    needs: Mapping[str, Needs] = field(default_factory=dict)
-    limits: Limits = Limits()
 
 
 def plan(snapshot: Snapshot) -> list[Decision]:
@@ -370,12 +293,21 @@ def _is_stuck(instance: Instance, now: float) -> bool:
 
 
 def _warm(snapshot: Snapshot, free: Places) -> Iterator[LaunchWarm]:
+    held = _warm_held(snapshot)
     for wish in snapshot.wishes:
+        if held[wish.service] >= snapshot.limits.most_warm(wish.service):
+            continue
         request = request_of(wish.key.device, wish.needs, snapshot.capacity)
         never = why_never(request, snapshot.capacity)
         grant = None if never else free.take(request)
         if grant is not None:
+            held[wish.service] += 1
             yield LaunchWarm(wish.key, grant)
+
+
+def _warm_held(snapshot: Snapshot) -> Counter[str]:
+    """Count the warm instances of each service."""
+    return Counter(instance.service for instance in snapshot.instances if not instance.job_id)
 
 
 def _why_not_now(needs: Needs, jobs_ahead: int) -> str:
@@ -387,12 +319,19 @@ def _why_not_now(needs: Needs, jobs_ahead: int) -> str:
 
 
 def _evict(snapshot: Snapshot, lacking: Sequence[Needs]) -> Iterator[StopWarm]:
-    """End the longest idle warm instance that holds what is lacking, one at a time."""
+    """End the longest idle warm instance that holds what is lacking, or another one's place, one at a time."""
     if any(instance.state is InstanceState.STOPPING for instance in snapshot.instances):
         return
-    grants = {instance.id: instance.grant for instance in snapshot.instances}
+    held = _warm_held(snapshot)
+    full = {
+        wish.service
+        for wish in snapshot.wishes
+        if held[wish.service] >= snapshot.limits.most_warm(wish.service)
+    }
+    instances = {instance.id: instance for instance in snapshot.instances}
     for idle in sorted(snapshot.idle, key=lambda idle: idle.since):
-        grant = grants[idle.instance_id]
-        if any(helps(grant, needs, snapshot.capacity) for needs in lacking):
+        instance = instances[idle.instance_id]
+        wanted = any(helps(instance.grant, needs, snapshot.capacity) for needs in lacking)
+        if wanted or instance.service in full:
             yield StopWarm(idle.instance_id)
             return

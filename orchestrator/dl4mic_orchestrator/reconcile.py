@@ -19,10 +19,8 @@ from dl4mic_orchestrator.plan import (
     End,
     Launch,
     LaunchWarm,
-    Limits,
     Prepare,
     Resume,
-    Snapshot,
     StopWarm,
     Wait,
     next_wake,
@@ -30,6 +28,7 @@ from dl4mic_orchestrator.plan import (
 )
 from dl4mic_orchestrator.records import Instance, Needs
 from dl4mic_orchestrator.settle import Settlement
+from dl4mic_orchestrator.snapshot import Limits, Snapshot
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.warm import WarmPool
 

@@ -109,6 +109,7 @@ class Settings:
     cancel_grace_seconds: float = 45.0
     instance_start_seconds: float = 60.0
     warm_idle_seconds: float = 300.0
+    warm_instances: Mapping[str, int] = field(default_factory=dict)
     cpus: float | None = None
     memory_bytes: int | None = None
     projects: Mapping[str, Allowance] = field(default_factory=dict)

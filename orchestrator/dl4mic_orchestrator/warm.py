@@ -25,8 +25,8 @@ from dl4mic_orchestrator.backends.base import (
 )
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.dial import Connection, NotServingError, await_serving
-from dl4mic_orchestrator.plan import Idle, WarmWish
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, WarmKey
+from dl4mic_orchestrator.snapshot import Idle, WarmWish
 from dl4mic_orchestrator.store.instances import InstanceStore
 
 _ENDS = "the orchestrator ends"
@@ -121,7 +121,10 @@ class WarmPool:
                 for key, entry in self._entries.items()
                 if not entry.instance_id and not entry.launching
             ]
-        return [WarmWish(key, needs[key.network]) for key in wished]
+        return [
+            WarmWish(key, needs[key.network], self._catalog.service(key.network).name)
+            for key in wished
+        ]
 
     def idle(self) -> list[Idle]:
         """List the instances that answer nobody."""

@@ -48,11 +48,11 @@ from dl4mic_orchestrator.catalog import Catalog  # noqa: E402
 from dl4mic_orchestrator.follow import Patience  # noqa: E402
 from dl4mic_orchestrator.front.tokens import Identity  # noqa: E402
 from dl4mic_orchestrator.metrics import Metrics  # noqa: E402
-from dl4mic_orchestrator.plan import Limits  # noqa: E402
 from dl4mic_orchestrator.reconcile import Reconciler  # noqa: E402
 from dl4mic_orchestrator.records import Allowance, Capacity  # noqa: E402
 from dl4mic_orchestrator.registry import BentoContent, Registry  # noqa: E402
 from dl4mic_orchestrator.settle import Settlement  # noqa: E402
+from dl4mic_orchestrator.snapshot import Limits  # noqa: E402
 from dl4mic_orchestrator.store import Store  # noqa: E402
 
 CATALOG = Catalog([read_service(ROOT / "tests" / "fakes" / "blur")])

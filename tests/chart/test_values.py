@@ -60,6 +60,7 @@ REFUSED = {
     "orchestrator.imag.tag=1": "Additional property imag is not allowed",
     "orchestrator.image.digest=sha256:12": "orchestrator.image.digest: Does not match pattern",
     "services.blur.gpuImage.tag=1": "services.blur: image is required",
+    "services.blur.warmInstances=0": "services.blur.warmInstances: Must be greater than",
     "service.type=Ingress": "service.type: service.type must be one of the following",
     "service.port=0": "service.port: Must be greater than or equal to 1",
     "workspace.size=lots": "workspace.size: Does not match pattern",
@@ -104,3 +105,15 @@ def test_a_service_may_be_left_out_and_named_by_digest() -> None:
     images = yaml.safe_load(of_kind(manifests(*values), "ConfigMap")["data"]["images.yaml"])
     assert sorted(images) == sorted(set(listed) - {first})
     assert images[second]["cpu"] == f"dl4mic-{second}@{digest}"
+
+
+def test_a_service_keeps_so_many_models_loaded() -> None:
+    listed = yaml.safe_load((CHART / "values.yaml").read_text())["services"]
+    first, second, *others = listed
+    values = (*OPEN, f"services.{first}.enabled=false", f"services.{second}.warmInstances=7")
+    (container,) = of_kind(manifests(*values), "Deployment")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    said = {each for each in container["args"] if each.startswith("--warm-instances")}
+    kept = {each: listed[each]["warmInstances"] for each in others}
+    assert said == {f"--warm-instances={name}={n}" for name, n in {second: 7, **kept}.items()}

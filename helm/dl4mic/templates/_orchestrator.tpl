@@ -5,6 +5,11 @@
 - --kubernetes=/etc/dl4mic/kubernetes.yaml
 - --workspace=/workspace
 - --warm-idle={{ int .Values.jobs.warmIdleSeconds }}
+{{- range $name, $service := .Values.services }}
+{{- if and (ne $service.enabled false) $service.warmInstances }}
+- --warm-instances={{ $name }}={{ int $service.warmInstances }}
+{{- end }}
+{{- end }}
 {{- if .Values.test.enabled }}
 - --services=/app/services-and-fakes
 {{- end }}

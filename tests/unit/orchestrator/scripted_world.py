@@ -31,11 +31,11 @@ from dl4mic_orchestrator.briefing import Briefing
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.dial import NotServingError
 from dl4mic_orchestrator.follow import Patience
-from dl4mic_orchestrator.plan import Limits
 from dl4mic_orchestrator.reconcile import Reconciler
 from dl4mic_orchestrator.records import Capacity
 from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.settle import Settlement
+from dl4mic_orchestrator.snapshot import Limits
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.database import Database
 

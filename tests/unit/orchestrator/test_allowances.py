@@ -11,7 +11,7 @@ import pytest
 
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic_orchestrator.allowances import DiskUse, read_allowances
-from dl4mic_orchestrator.plan import Launch, Limits, Snapshot, Wait, plan
+from dl4mic_orchestrator.plan import Launch, Wait, plan
 from dl4mic_orchestrator.records import (
     Allowance,
     Capacity,
@@ -26,6 +26,7 @@ from dl4mic_orchestrator.records import (
     JobState,
     Needs,
 )
+from dl4mic_orchestrator.snapshot import Limits, Snapshot
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.jobs import ProjectFullError
 

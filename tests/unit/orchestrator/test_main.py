@@ -39,6 +39,8 @@ def test_which_addresses_only_this_machine_reaches(address: str, loopback: bool)
         (["--root", "Lab={folder}"], "lower-case"),
         (["--root", "job={folder}"], "reserved"),
         (["--services", "{folder}/none"], "there is no such folder"),
+        (["--warm-instances", "blur=0"], "expected SERVICE=N, N from 1"),
+        (["--warm-instances", "2"], "expected SERVICE=N, N from 1"),
         (["--backend", "container"], "name the services' images by --images"),
         (["--backend", "container", "--images", "{folder}/none"], "none: cannot be read"),
         (["--backend", "kubernetes", "--images", "{folder}/i.yaml"], "by --kubernetes FILE"),

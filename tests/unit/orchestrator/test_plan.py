@@ -14,16 +14,12 @@ from dl4mic_orchestrator.plan import (
     Decision,
     Discard,
     End,
-    Idle,
     Launch,
     LaunchWarm,
-    Limits,
     Prepare,
     Resume,
-    Snapshot,
     StopWarm,
     Wait,
-    WarmWish,
     next_wake,
     plan,
 )
@@ -41,6 +37,7 @@ from dl4mic_orchestrator.records import (
     Needs,
     WarmKey,
 )
+from dl4mic_orchestrator.snapshot import Idle, Limits, Snapshot, WarmWish
 
 GIB = 1 << 30
 SMALL = Gpu(0, "small", 8 * GIB, (7, 5))
@@ -224,6 +221,21 @@ def test_a_warm_wish_goes_first() -> None:
     decisions = plan(snapshot)
     assert of_kind(LaunchWarm, decisions) == [LaunchWarm(KEY, Grant(1, GIB))]
     assert of_kind(Launch, decisions) == []
+
+
+def test_a_service_has_no_more_warm_instances_than_it_may() -> None:
+    """The longest idle one makes way for another model; who answers somebody does not."""
+    other = WarmKey("cpu", "/n", "best", Device.AUTO)
+    wishes = (WarmWish(other, NEEDS["cpu"], "s"), WarmWish(KEY, NEEDS["cpu"], "t"))
+    limits = Limits(warm_instances={"s": 1, "t": 1})
+    idle = warm_world(wishes=wishes, limits=limits)
+    assert plan(idle) == [LaunchWarm(KEY, Grant(1, GIB)), StopWarm("w")]
+    busy = warm_world(wishes=wishes, limits=limits, idle=False)
+    assert plan(busy) == [LaunchWarm(KEY, Grant(1, GIB))]
+    both = replace(busy, wishes=(wishes[0], replace(wishes[0], key=KEY)), instances=())
+    assert plan(both) == [LaunchWarm(other, Grant(1, GIB))]
+    free = warm_world(wishes=wishes, idle=False)
+    assert [each.key for each in of_kind(LaunchWarm, plan(free))] == [other, KEY]
 
 
 def test_the_next_moment_that_matters() -> None:

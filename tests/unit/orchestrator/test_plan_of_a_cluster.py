@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from dl4mic_orchestrator.plan import Idle, Launch, StopWarm, Wait, plan
+from dl4mic_orchestrator.plan import Launch, StopWarm, Wait, plan
 from dl4mic_orchestrator.records import Device, Gpu, Grant, Instance, InstanceState, JobState
+from dl4mic_orchestrator.snapshot import Idle
 
 from .test_plan import GIB, MACHINE, SMALL, instance, job, of_kind, world
 

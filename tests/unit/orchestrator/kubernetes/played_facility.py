@@ -27,10 +27,10 @@ from dl4mic_orchestrator.backends.kubernetes.volumes import Volumes
 from dl4mic_orchestrator.briefing import Briefing
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.follow import Patience
-from dl4mic_orchestrator.plan import Limits
 from dl4mic_orchestrator.reconcile import Reconciler
 from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.settle import Settlement
+from dl4mic_orchestrator.snapshot import Limits
 from dl4mic_orchestrator.store import Store
 
 from ..scripted_world import Meter, Wishes  # noqa: TID252 - tests are no package to import from
