@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ _READERS = 32
 _ONE: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": _WAIT_SECONDS}
 
 _LOCK = 0x646C346D  # "dl4m"
+_LOCK_SECONDS = 5.0
+"""Until the server has noticed that a connection has ended, another orchestrator's or a broken one of our own."""
+
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _TAKE_LOCK = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 # A server learns in half a minute that the machine of an orchestrator is gone, and lets go of its lock;
@@ -166,8 +170,10 @@ def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 
 def _take_lock(lost: threading.Event, connection: Any, _entry: ConnectionPoolEntry) -> None:
-    taken = connection.execute(_TAKE_LOCK, (_LOCK,)).fetchone()[0]
-    if not taken:
-        lost.set()
-        connection.close()
-        raise StoreBusyError("another orchestrator works on the store's database")
+    end = time.monotonic() + _LOCK_SECONDS
+    while not connection.execute(_TAKE_LOCK, (_LOCK,)).fetchone()[0]:
+        if time.monotonic() > end:
+            lost.set()
+            connection.close()
+            raise StoreBusyError("another orchestrator works on the store's database")
+        time.sleep(0.1)

@@ -34,7 +34,7 @@ def test_many_jobs_on_few_gpus(facility: Facility) -> None:
     assert facility.most_running <= 2
     assert facility.most_waiting <= LOOK_AHEAD
     assert all(facility.job(name).attempt == 1 for name in names)
-    assert sorted(facility.meter.ends) == sorted(names)
+    eventually(lambda: sorted(facility.meter.ends) == sorted(names))
     eventually(lambda: not facility.pods())
     calls = facility.cluster.calls
     assert calls["create jobs"] == calls["delete jobs"] == calls["delete pods"] == len(names)
@@ -104,7 +104,7 @@ def test_a_node_that_vanishes_has_its_jobs_go_on_elsewhere(facility: Facility) -
     eventually(lambda: all_are(facility, ["a", "b"], Job.SUCCEEDED))
     failures = [facility.store.jobs.failures(name) for name in "ab"]
     assert [[each.code for each in failed] for failed in failures] == [[JobError.NODE_LOST]] * 2
-    assert sorted(facility.meter.ends) == ["a", "b"]
+    eventually(lambda: sorted(facility.meter.ends) == ["a", "b"])
 
 
 def test_a_node_that_is_cleared_again_and_again_does_not_fail_the_job(facility: Facility) -> None:
@@ -117,7 +117,7 @@ def test_a_node_that_is_cleared_again_and_again_does_not_fail_the_job(facility: 
     eventually(lambda: facility.job("a").state == Job.SUCCEEDED)
     failures = [failure.code for failure in facility.store.jobs.failures("a")]
     assert failures == [JobError.PREEMPTED] * 5
-    assert facility.meter.ends == ["a"]
+    eventually(lambda: facility.meter.ends == ["a"])
 
 
 def _is_running(facility: Facility, name: str, attempt: int) -> bool:
@@ -168,4 +168,4 @@ def test_a_server_that_is_away_is_waited_for_in_words(facility: Facility) -> Non
     eventually(lambda: "the API server cannot be reached" in _said(facility.job("a")))
     facility.cluster.down = False
     eventually(lambda: facility.job("a").state == Job.SUCCEEDED)
-    assert facility.meter.ends == ["a"]
+    eventually(lambda: facility.meter.ends == ["a"])
