@@ -84,7 +84,8 @@ class App:
         self._lock = _lock(file_of(settings.store))
         for folder in (settings.jobs, settings.uploads, settings.models, settings.environments):
             folder.mkdir(parents=True, exist_ok=True)
-        self.catalog = Catalog(_offered(settings))
+        without_gpu = {name for name, images in settings.images.items() if not images.gpu}
+        self.catalog = Catalog(_offered(settings), without_gpu)
         self.store = Store(settings.store)
         self.metrics = Metrics(self.store, [each.name for each in self.catalog])
         self.callers = Callers(self.metrics.called)

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dl4mic_orchestrator.records import GpuNeed, GpuUse, Needs
@@ -27,6 +28,8 @@ class Catalog:
     ----------
     services
         As read from their manifests.
+    without_gpu
+        Names of those whose images can use none: what they profit from elsewhere would here be held for nothing.
 
     Raises
     ------
@@ -34,7 +37,8 @@ class Catalog:
         Two services declare a network of the same name.
     """
 
-    def __init__(self, services: Iterable[Service]) -> None:
+    def __init__(self, services: Iterable[Service], without_gpu: Container[str] = ()) -> None:
+        self._without_gpu = without_gpu
         self._services: dict[str, Service] = {}
         for service in services:
             for name in service.networks:
@@ -71,11 +75,16 @@ class Catalog:
 
     def needs(self) -> dict[str, Needs]:
         """Tell what each network asks of a machine."""
-        return {network.name: needs_of(network.resources) for network in self}
+        return {name: self._needs(service, name) for name, service in self._services.items()}
 
     def examples(self) -> dict[str, Path]:
         """Tell where each service's example data lie; a service need not have any."""
         return {service.name: service.example for service in self._services.values()}
+
+    def _needs(self, service: Service, network: str) -> Needs:
+        needs = needs_of(service.network(network).resources)
+        idle = needs.gpu_use is GpuUse.USEFUL and service.name in self._without_gpu
+        return replace(needs, gpu_use=GpuUse.NONE) if idle else needs
 
     def _words(self, name: str) -> str:
         there = ", ".join(sorted(self._services)) or "none"

@@ -27,7 +27,7 @@ class ServiceImages:
     cpu
         For places without a GPU.
     gpu
-        With CUDA; empty where the service has none, which then runs without on any place.
+        With CUDA; empty where the service has none, which then runs on CPUs alone.
     """
 
     cpu: str

@@ -207,20 +207,27 @@ def _environment(spec: LaunchSpec) -> dict[str, str]:
 
 
 def _resources(spec: LaunchSpec, settings: KubernetesSettings) -> Manifest:
-    """Ask for what the network's manifest says; cores that nobody else uses may be used beyond that."""
+    """Ask for what the network's manifest says; cores that nobody else uses may be used beyond that.
+
+    Memory that is said by a request alone, or by a limit alone, holds for both: nodes that promise less than is used
+    run out of it.
+    """
     own = settings.resources.get(spec.service.name, {})
-    shm_bytes = settings.shared_memory_mib << 20
-    memory = str(spec.grant.memory_bytes + shm_bytes)
+    requests, limits = _strings(own.get("requests")), _strings(own.get("limits"))
     gpus = {settings.gpu_resource: str(len(spec.grant.gpus))} if spec.grant.gpus else {}
-    asked = {
-        "cpu": f"{round(spec.grant.cpus * 1000)}m",
-        **({"memory": memory} if spec.grant.memory_bytes else {}),
-    }
-    limits = {"memory": memory} if spec.grant.memory_bytes else {}
+    cores = {"cpu": f"{round(spec.grant.cpus * 1000)}m"}
+    said = requests.get("memory") or limits.get("memory") or _memory(spec, settings)
+    memory = {"memory": said} if said else {}
     return {
-        "requests": {**asked, **_strings(own.get("requests")), **gpus},
-        "limits": {**limits, **_strings(own.get("limits")), **gpus},
+        "requests": {**cores, **memory, **requests, **gpus},
+        "limits": {**memory, **limits, **gpus},
     }
+
+
+def _memory(spec: LaunchSpec, settings: KubernetesSettings) -> str:
+    """Add what frameworks hand images through to what the network asks for; empty where that is nothing."""
+    shared = settings.shared_memory_mib << 20
+    return str(spec.grant.memory_bytes + shared) if spec.grant.memory_bytes else ""
 
 
 def _strings(quantities: Mapping[str, Any] | None) -> dict[str, str]:

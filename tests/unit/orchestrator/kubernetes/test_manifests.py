@@ -130,8 +130,15 @@ def test_the_administrator_may_say_what_a_service_gets() -> None:
         resources={"segmenter": {"requests": {"cpu": 1}, "limits": {"memory": "20Gi"}}},
     )
     asked = pod_of(on_gpu(), how)["containers"][0]["resources"]
-    assert asked["requests"]["cpu"] == "1"
+    assert (asked["requests"]["cpu"], asked["requests"]["memory"]) == ("1", "20Gi")
     assert asked["limits"] == {"memory": "20Gi", "nvidia.com/mig-1g.10gb": "1"}
+
+
+@pytest.mark.parametrize("part", ["requests", "limits"])
+def test_memory_that_is_said_once_holds_for_both(part: str) -> None:
+    how = settings(resources={"segmenter": {part: {"memory": "24Gi"}}})
+    asked = pod_of(training(), how)["containers"][0]["resources"]
+    assert asked["requests"]["memory"] == asked["limits"]["memory"] == "24Gi"
 
 
 @pytest.mark.parametrize(
