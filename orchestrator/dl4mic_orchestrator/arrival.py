@@ -61,14 +61,20 @@ def last_word(look: Callable[[], Probe], crashed: bool) -> Probe:
     return probe
 
 
-def unavailable(probe: Probe) -> UnavailableError:
-    """Make the error of an instance that is gone, for reasons that the backend may know."""
+def unavailable(probe: Probe, *, begun: bool = True) -> UnavailableError:
+    """Make the error of an instance that is gone, for reasons that the backend may know.
+
+    One that has not `begun` with its job ends by itself when nobody calls it for a while.
+    """
     if probe.fault is not None:
         return UnavailableError(probe.fault.code, probe.fault.message, probe.fault.hint)
     if probe.node_lost:
         return UnavailableError(
             "NODE_LOST", "the machine was restarted while the job ran", FROM_CHECKPOINT
         )
+    if probe.ended and not begun:
+        message = "the service ended without a job: the orchestrator was away when it came up"
+        return UnavailableError("PREEMPTED", message, "It is started again by itself.")
     return UnavailableError("CRASHED", "the service ended while the job ran", FROM_CHECKPOINT)
 
 

@@ -193,9 +193,13 @@ class Attempts:
 
     def _has_begun(self, job: JobMessage, instance: Instance | None) -> bool:
         """Say whether a service may have been started: a backend saves its state before it starts one."""
-        folder = self.briefing.attempt_folder(job.id, job.attempt)
         saved = instance is not None and bool(instance.backend_state)
-        return saved or job.state == JobMessage.RUNNING or (folder / EVENTS_FILE).exists()
+        return saved or job.state == JobMessage.RUNNING or self._has_told(job)
+
+    def _has_told(self, job: JobMessage) -> bool:
+        """Say whether the attempt has left a word: its service has been called."""
+        folder = self.briefing.attempt_folder(job.id, job.attempt)
+        return (folder / EVENTS_FILE).exists()
 
     def _see_through(
         self,
@@ -259,8 +263,9 @@ class Attempts:
                 self.start_seconds,
             )
         except NotServingError as error:
-            if look().fault is not None:
-                raise unavailable(look()) from error
+            gone = look()
+            if gone.fault is not None or gone.ended:
+                raise unavailable(gone, begun=self._has_told(job)) from error
             raise
         interruption.check()
         with self.dialler.dial(probe.address) as called:
@@ -304,7 +309,7 @@ class Attempts:
             )
         probe = self.backend.probe([instance.backend_state])[0]
         if not probe.alive:
-            raise unavailable(probe)
+            raise unavailable(probe, begun=self._has_told(job))
         log.info("the running job is taken up")
         return self._assign_and_follow(job, instance, instance.backend_state, interruption)
 

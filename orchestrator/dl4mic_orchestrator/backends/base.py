@@ -94,6 +94,8 @@ class Probe:
         The machine; empty while the backend has given it none.
     node_lost
         It is gone because its machine was restarted.
+    ended
+        It ended by itself, and not by an error, as far as the backend knows.
     waiting
         Why nobody can dial it yet, in words; empty when it can be dialled, or is gone.
     fault
@@ -106,6 +108,7 @@ class Probe:
     address: str
     place: str
     node_lost: bool = False
+    ended: bool = False
     waiting: str = ""
     fault: Fault | None = None
     found: State = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
@@ -22,13 +23,15 @@ from dl4mic_orchestrator.backends.base import (
 from dl4mic_orchestrator.backends.container_run import run_arguments
 from dl4mic_orchestrator.backends.engine import AbsentError, Engine, EngineError
 from dl4mic_orchestrator.backends.images import ServiceImages, image_of
-from dl4mic_orchestrator.backends.local import private_folder
+from dl4mic_orchestrator.backends.local import private_folder, short
 from dl4mic_orchestrator.backends.processes import ProcessRef
 from dl4mic_orchestrator.records import Capacity
 
 _WORKSPACE = "dl4mic.workspace"
 _FROM_CHECKPOINT = "It goes on from its last checkpoint."
 _PLACE = "this machine"
+
+log = logging.getLogger(__name__)
 
 
 class ContainerBackend:
@@ -78,7 +81,7 @@ class ContainerBackend:
 
     def launch(self, spec: LaunchSpec, save: Callable[[State], None]) -> State:
         """Start a container, and find its process."""
-        folder = private_folder(self._runtime / spec.instance_id[:40])
+        folder = private_folder(self._runtime / short(spec.instance_id))
         state: State = {
             "name": self._prefix + spec.instance_id,
             "socket": str(folder / "s.sock"),
@@ -134,8 +137,10 @@ class ContainerBackend:
             return Probe(alive=False, address=address, place=_PLACE, node_lost=True)
         known = state if "pid" in state else {**state, **self._process_of(state["name"])}
         alive = _is_alive(known)
-        fault = None if alive else self._fault(state["name"])
-        return Probe(alive=alive, address=address, place=_PLACE, fault=fault)
+        if alive:
+            return Probe(alive=True, address=address, place=_PLACE)
+        fault = self._fault(state["name"])
+        return Probe(False, address, _PLACE, fault=fault, ended=fault is None)
 
     def _process_of(self, name: str) -> State:
         """Tell the container's first process, as the machine numbers it; nothing when it does not run."""
@@ -146,8 +151,8 @@ class ContainerBackend:
         found = processes.reference(pid) if pid else None
         return {"pid": found.pid, "start_ticks": found.start_ticks} if found else {}
 
-    def _fault(self, name: str) -> Fault:
-        """Ask the engine how a container ended."""
+    def _fault(self, name: str) -> Fault | None:
+        """Ask the engine how a container ended; None for one that ended well."""
         try:
             told = self._engine.run("container", "inspect", "--format", "{{json .State}}", name)
         except AbsentError:
@@ -161,6 +166,8 @@ class ContainerBackend:
                 "the service needed more memory than its container was given",
                 "Lower the batch size or the patch size, or have the administrator raise memory_gib of the network.",
             )
+        if ended.get("ExitCode") == 0:
+            return None
         words = (
             f"the service's container ended with status {ended.get('ExitCode')} while the job ran"
         )
@@ -172,6 +179,11 @@ class ContainerBackend:
                 self._engine.run(*command, name)
             except AbsentError:
                 return
+            except EngineError:
+                if command[0] == "rm":
+                    raise
+                # What does not end by being asked is ended by being removed.
+                log.warning("the container %s does not stop; it is removed", name, exc_info=True)
 
 
 def _is_alive(state: State) -> bool:

@@ -15,9 +15,11 @@ from dl4mic_orchestrator import subprocesses
 ENGINES = ("podman", "docker")
 _ABSENT = ("no such container", "no container with name or id", "no such object")
 _LAST_WORDS = 3
+_PATIENCE_SECONDS = 300.0
+"""For a command; one that hangs would hold up all jobs, not its own alone."""
 
 
-class EngineError(Exception):
+class EngineError(OSError):
     """The engine refused or failed; the message is its own last words."""
 
 
@@ -95,7 +97,11 @@ class Engine:
                 capture_output=True,
                 text=True,
                 check=False,
+                timeout=_PATIENCE_SECONDS,
             )
+        except subprocess.TimeoutExpired:
+            words = f"{self.name} {arguments[0]} has not ended within {_PATIENCE_SECONDS:g} s"
+            raise EngineError(words) from None
         except OSError as error:
             raise EngineError(f"{self.name} cannot be started: {error}") from error
         if done.returncode:

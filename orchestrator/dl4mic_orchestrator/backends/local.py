@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import threading
@@ -26,6 +27,7 @@ LEFT_BEHIND: State = {"boot_id": ""}
 """Of an instance that runs, if at all, on a machine that a workspace was brought from."""
 
 _WARM_IDLE_SECONDS = 3600.0
+_MOST_NAME = 40
 """We end a warm instance much earlier; should we never come back, it lets go of its model by itself."""
 
 
@@ -84,7 +86,7 @@ class LocalBackend:
 
     def launch(self, spec: LaunchSpec, save: Callable[[State], None]) -> State:
         """Start the service's host in a session of its own."""
-        socket = self._runtime / f"{spec.instance_id[:40]}.sock"
+        socket = self._runtime / f"{short(spec.instance_id)}.sock"
         state: State = {"socket": str(socket), "boot_id": processes.boot_id()}
         # Should we die between start and the second save, the socket among its arguments still tells the process.
         save(state)
@@ -155,6 +157,13 @@ class LocalBackend:
             ended = [pid for pid, child in self._children.items() if child.poll() is not None]
             for pid in ended:
                 del self._children[pid]
+
+
+def short(instance_id: str) -> str:
+    """Name an instance in the path of its socket, which has 108 bytes at most; a digest keeps long names apart."""
+    if len(instance_id) <= _MOST_NAME:
+        return instance_id
+    return f"{instance_id[: _MOST_NAME - 9]}-{hashlib.sha256(instance_id.encode()).hexdigest()[:8]}"
 
 
 def private_folder(folder: Path) -> Path:

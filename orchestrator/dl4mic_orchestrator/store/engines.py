@@ -24,7 +24,7 @@ _READERS = 32
 _ONE: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": _WAIT_SECONDS}
 
 _LOCK = 0x646C346D  # "dl4m"
-_LOCK_SECONDS = 5.0
+_LOCK_SECONDS = 30.0
 """Until the server has noticed that a connection has ended, another orchestrator's or a broken one of our own."""
 
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -44,6 +44,7 @@ _CLIENT = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": 25000,  # what is sent to a machine that is gone is not kept alive, but sent again for minutes
 }
 
 

@@ -21,6 +21,12 @@ def server() -> Iterator[postgresql.Server]:
         pytest.skip(str(error))
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for half a minute until a lock is taken for another's."""
+    monkeypatch.setattr("dl4mic_orchestrator.store.engines._LOCK_SECONDS", 2.0)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "sqlite":

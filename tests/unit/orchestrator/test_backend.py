@@ -14,7 +14,7 @@ import pytest
 
 from dl4mic_orchestrator.backends import processes
 from dl4mic_orchestrator.backends.base import LaunchSpec, Progress, ServiceSpec, State
-from dl4mic_orchestrator.backends.local import LocalBackend, private_folder
+from dl4mic_orchestrator.backends.local import LocalBackend, private_folder, short
 from dl4mic_orchestrator.backends.nvml import find_gpus
 from dl4mic_orchestrator.records import Gpu, Grant
 
@@ -117,6 +117,13 @@ def test_a_zombie_is_not_alive() -> None:
         time.sleep(0.01)
     assert not processes.is_alive(found)
     process.wait()
+
+
+def test_long_names_stay_apart_in_the_paths_of_sockets() -> None:
+    ids = [f"train-zebrafish-nuclei-48hpf-light-sheet-2-{end}-1" for end in ("3f9a1c", "3f9a1d")]
+    names = [short(each) for each in ids]
+    assert names[0] != names[1] and {len(each) for each in names} == {40}
+    assert short("a-1") == "a-1"
 
 
 def test_sockets_lie_where_only_their_user_can_go(tmp_path: Path) -> None:

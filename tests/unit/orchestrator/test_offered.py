@@ -38,4 +38,4 @@ def test_of_images_those_services_that_have_one(
     tmp_path: Path, backend: BackendKind, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert offered(tmp_path, backend, "blur", "blurr") == ["blur"]
-    assert "--images names blurr, but there is no such service" in caplog.text
+    assert "--images names blurr; no such service" in caplog.text

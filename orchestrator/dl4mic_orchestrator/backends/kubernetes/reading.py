@@ -61,7 +61,8 @@ def probe_of(sight: Sight) -> Probe:
     place = pod["spec"].get("nodeName", "")
     found = {"pod": pod["metadata"]["uid"]} if place else {}
     if has_ended(pod) or (fault is not None and not _is_leaving(pod, sight)):
-        return Probe(alive=False, address="", place=place, fault=fault, found=found)
+        ended = fault is None and pod["status"].get("phase") == "Succeeded"
+        return Probe(False, "", place, fault=fault, ended=ended, found=found)
     waiting = _waiting(pod, sight)
     address = "" if waiting else f"{_host(pod)}:{PORT}"
     return Probe(True, address, place, waiting=waiting, fault=fault, found=found)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from scripted_engine import ScriptedEngine, make_backend, make_spec
 
 from dl4mic_orchestrator.backends.base import Probe, ServiceSpec, State, UnavailableError
 from dl4mic_orchestrator.backends.container import ContainerBackend
+from dl4mic_orchestrator.backends.engine import Engine
 from dl4mic_orchestrator.backends.local import LEFT_BEHIND
 from dl4mic_orchestrator.records import Gpu
 
@@ -100,6 +103,36 @@ def test_who_ran_out_of_memory_is_told_from_who_crashed(
     engine.ended(OOMKilled=True)
     fault = backend.probe([state])[0].fault
     assert fault is not None and fault.code == "OUT_OF_MEMORY"
+
+
+def test_a_container_that_ended_by_itself_has_no_fault(
+    backend: ContainerBackend, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    state = backend.launch(make_spec(tmp_path), lambda state: None)
+    engine.ended(ExitCode=0)
+    engine.kill(state["name"])
+    probe = await_end(backend, state)
+    assert (probe.ended, probe.fault) == (True, None)
+
+
+def test_a_container_that_does_not_stop_is_removed(
+    backend: ContainerBackend, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    state = backend.launch(make_spec(tmp_path), lambda state: None)
+    process = state["pid"]
+    engine.refuse(stop="given PID did not die within timeout")
+    backend.stop(state, 0.0)
+    assert engine.containers == []
+    os.kill(process, signal.SIGKILL)
+
+
+def test_an_engine_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dl4mic_orchestrator.backends.engine._PATIENCE_SECONDS", 0.2)
+    hanging = tmp_path / "podman"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    with pytest.raises(OSError, match=r"podman ps has not ended within 0\.2 s"):
+        Engine(str(hanging), {}).run("ps")
 
 
 def test_a_container_that_somebody_removed(

@@ -26,6 +26,7 @@ from dl4mic_orchestrator.backends.kubernetes.settings import Volume
 from dl4mic_orchestrator.backends.kubernetes.volumes import Volumes
 from dl4mic_orchestrator.briefing import Briefing
 from dl4mic_orchestrator.catalog import Catalog
+from dl4mic_orchestrator.dial import NotServingError
 from dl4mic_orchestrator.follow import Patience
 from dl4mic_orchestrator.reconcile import Reconciler
 from dl4mic_orchestrator.registry import Registry
@@ -110,7 +111,8 @@ class Facility:
     # What a dialler does.
 
     def await_serving(self, address: str, give_up: Callable[[], bool], seconds: float) -> None:
-        pass
+        if give_up():
+            raise NotServingError("the service did not answer")
 
     @contextmanager
     def dial(self, address: str) -> Iterator[Called]:

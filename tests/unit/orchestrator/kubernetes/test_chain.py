@@ -151,6 +151,26 @@ def test_an_image_that_is_missing_is_said(facility: Facility) -> None:
     facility.paused = False
 
 
+def test_a_service_that_nobody_called_in_time_is_started_again(facility: Facility) -> None:
+    """It ends by itself, as when the orchestrator was away; twice, and the job has not failed for it."""
+    facility.paused = True
+    facility.submit("a")
+    for attempt in (1, 2):
+        eventually(lambda: facility.launched == ["a"] * attempt)  # noqa: B023 - it is asked at once
+        (name,) = (name for kind, name in facility.cluster.objects if kind == "jobs")
+        pod = facility.cluster.pod_of(name)
+        status = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+        ended = [{"name": "service", "state": status}]
+        facility.cluster.change(
+            pod, {"nodeName": "gpu-1"}, phase="Succeeded", containerStatuses=ended
+        )
+        eventually(lambda: facility.job("a").attempt == attempt + 1)  # noqa: B023
+    facility.paused = False
+    eventually(lambda: facility.job("a").state == Job.SUCCEEDED)
+    failures = facility.store.jobs.failures("a")
+    assert [each.code for each in failures] == [JobError.PREEMPTED] * 2
+
+
 def _said(job: Job) -> str:
     return f"{job.waiting_reason} {job.error.message}"
 

@@ -81,7 +81,7 @@ def test_an_address_of_the_new_protocol_is_put_in_brackets() -> None:
 
 
 def test_a_pod_that_ended_well_is_no_fault() -> None:
-    assert look(pod(**ended(0))) == Probe(False, "", "gpu-1", found={"pod": "u1"})
+    assert look(pod(**ended(0))) == Probe(False, "", "gpu-1", ended=True, found={"pod": "u1"})
 
 
 def test_a_pod_that_is_asked_to_end_may_still_write_its_checkpoint() -> None:
