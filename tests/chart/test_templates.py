@@ -175,6 +175,55 @@ def test_a_claim_takes_the_clusters_class_another_or_none() -> None:
     assert [classes(""), classes("fast"), classes("-")] == [None, "fast", ""]
 
 
+def claimed(*values: str) -> tuple[dict[str, bool], dict[str, Manifest]]:
+    """Give the claims of the orchestrator's pod, each with whether all of it is read-only, and by path the mounts."""
+    spec = of_kind(manifests(*OPEN, *values), "Deployment")["spec"]["template"]["spec"]
+    found = {
+        each["name"]: each["persistentVolumeClaim"]
+        for each in spec["volumes"]
+        if "persistentVolumeClaim" in each
+    }
+    named = [each["claimName"] for each in found.values()]
+    assert len(named) == len(set(named)), "kubelets wait for ever for a second volume of a claim"
+    mounts = {
+        each["mountPath"]: {**each, "claim": found[each["name"]]["claimName"]}
+        for each in spec["containers"][0]["volumeMounts"]
+        if each["name"] in found
+    }
+    return {each["claimName"]: each.get("readOnly", False) for each in found.values()}, mounts
+
+
+def test_a_claim_is_one_volume_however_many_data_roots_are_on_it() -> None:
+    roots = ("lab1.claim=plates", "lab1.subPath=lab1", "lab2.claim=plates", "more.claim=other")
+    read_only, mounts = claimed(*(f"dataRoots.{each}" for each in roots))
+    workspace, store = "imaging-dl4mic-workspace", "imaging-dl4mic-store"
+    assert read_only == {workspace: False, store: False, "plates": True, "other": True}
+    places = {path: (each["claim"], each.get("subPath", "")) for path, each in mounts.items()}
+    assert places == {
+        "/workspace": (workspace, ""),
+        "/store": (store, ""),
+        "/data/lab1": ("plates", "lab1"),
+        "/data/lab2": ("plates", ""),
+        "/data/more": ("other", ""),
+    }
+
+
+@pytest.mark.parametrize(("claim", "path"), [("workspace", "/workspace"), ("store", "/store")])
+def test_a_data_root_is_read_only_on_a_claim_that_is_written(claim: str, path: str) -> None:
+    values = (f"{claim}.existingClaim=share", "dataRoots.lab1.claim=share")
+    read_only, mounts = claimed(*values)
+    assert read_only["share"] is False
+    assert mounts["/data/lab1"]["name"] == mounts[path]["name"]
+    assert mounts["/data/lab1"]["readOnly"] is True
+    assert not mounts[path].get("readOnly")
+
+
+def test_workspace_and_store_may_be_on_one_claim() -> None:
+    read_only, mounts = claimed("workspace.existingClaim=share", "store.existingClaim=share")
+    assert read_only == {"share": False}
+    assert {each["claim"] for each in mounts.values()} == {"share"}
+
+
 def test_a_change_of_the_configuration_starts_the_orchestrator_anew() -> None:
     def checksum(*values: str) -> str:
         pod = of_kind(manifests(*OPEN, *values), "Deployment")["spec"]["template"]

@@ -57,41 +57,51 @@ livenessProbe:
   failureThreshold: 6
 {{- end -}}
 
+{{/*
+Claim -> the volume that it is: one for each, since kubelets wait for ever for a second one of the same. What is a
+data root's alone is named root-NAME, and nothing of it is written.
+*/}}
+{{- define "dl4mic.claims" -}}
+{{- $volumes := dict (include "dl4mic.workspaceClaim" .) "workspace" -}}
+{{- if not .Values.store.postgresql.secret -}}
+{{- $volumes = merge $volumes (dict (include "dl4mic.storeClaim" .) "store") -}}
+{{- end -}}
+{{- range $name, $root := .Values.dataRoots -}}
+{{- $volumes = merge $volumes (dict $root.claim (printf "root-%s" $name)) -}}
+{{- end -}}
+{{- toYaml $volumes -}}
+{{- end -}}
+
 {{- define "dl4mic.mounts" -}}
+{{- $volumes := include "dl4mic.claims" . | fromYaml -}}
 - {name: workspace, mountPath: /workspace, subPath: {{ .Values.workspace.subPath | quote }}}
 - {name: configuration, mountPath: /etc/dl4mic, readOnly: true}
 - {name: temporary, mountPath: /tmp}
 {{- if not .Values.store.postgresql.secret }}
-- {name: store, mountPath: /store}
+- {name: {{ get $volumes (include "dl4mic.storeClaim" .) }}, mountPath: /store}
 {{- end }}
 {{- if not .Values.insecure }}
 - {name: certificate, mountPath: /etc/dl4mic-tls, readOnly: true}
 - {name: tokens, mountPath: /etc/dl4mic-tokens, readOnly: true}
 {{- end }}
 {{- range $name, $root := .Values.dataRoots }}
-- {name: root-{{ $name }}, mountPath: /data/{{ $name }}, subPath: {{ $root.subPath | default "" | quote }}, readOnly: true}
+- {name: {{ get $volumes $root.claim }}, mountPath: /data/{{ $name }}, subPath: {{ $root.subPath | default "" | quote }}, readOnly: true}
 {{- end }}
 {{- end -}}
 
 {{- define "dl4mic.volumes" -}}
-- name: workspace
-  persistentVolumeClaim: {claimName: {{ include "dl4mic.workspaceClaim" . }}}
 - name: configuration
   configMap: {name: {{ include "dl4mic.name" . }}}
 - name: temporary
   emptyDir: {}
-{{- if not .Values.store.postgresql.secret }}
-- name: store
-  persistentVolumeClaim: {claimName: {{ include "dl4mic.storeClaim" . }}}
-{{- end }}
 {{- if not .Values.insecure }}
 - name: certificate
   secret: {secretName: {{ .Values.tls.secret }}}
 - name: tokens
   secret: {secretName: {{ .Values.tokens.secret }}}
 {{- end }}
-{{- range $name, $root := .Values.dataRoots }}
-- name: root-{{ $name }}
-  persistentVolumeClaim: {claimName: {{ $root.claim }}, readOnly: true}
+{{- range $claim, $volume := include "dl4mic.claims" . | fromYaml }}
+- name: {{ $volume }}
+  persistentVolumeClaim: {claimName: {{ $claim }}{{ if hasPrefix "root-" $volume }}, readOnly: true{{ end }}}
 {{- end }}
 {{- end -}}
