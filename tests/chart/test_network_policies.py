@@ -122,7 +122,10 @@ def full() -> World:
 
 
 ANYWHERE = End(address="93.184.216.34")
-API_SERVER = End(address="10.96.0.1")
+API_SERVER = End(address="10.0.8.3")
+"""A node's, since most networks judge after the Service's address was put in its place."""
+NODE = End(namespace="")
+"""As networks see it that take a node for no address: it is no peer's."""
 
 
 @pytest.mark.parametrize("port", [22, 53, 80, 443, 5432, 6443, 50051])
@@ -130,6 +133,7 @@ def test_a_job_has_no_way_out(plain: World, port: int) -> None:
     for target in (
         ANYWHERE,
         API_SERVER,
+        NODE,
         plain.orchestrator,
         plain.stranger,
         plain.job,
@@ -148,15 +152,29 @@ def test_the_orchestrator_alone_comes_into_a_job_and_by_one_port(full: World) ->
 
 def test_the_orchestrator_reaches_names_and_the_api_server_and_nothing_else(plain: World) -> None:
     assert plain.may(plain.orchestrator, End({}, "elsewhere"), 53, "UDP")
-    assert plain.may(plain.orchestrator, API_SERVER, 443)
-    assert plain.may(plain.orchestrator, API_SERVER, 6443)
+    for server in (API_SERVER, NODE):
+        assert plain.may(plain.orchestrator, server, 443)
+        assert plain.may(plain.orchestrator, server, 6443)
     assert not plain.may(plain.orchestrator, ANYWHERE, 80)
     assert not plain.may(plain.orchestrator, ANYWHERE, 5432)
     assert not plain.may(plain.orchestrator, plain.stranger, 50051)
 
 
+def test_an_api_server_whose_addresses_are_named_is_reached_and_nothing_beside_it(
+    full: World,
+) -> None:
+    assert full.may(full.orchestrator, API_SERVER, 6443)
+    for other in (ANYWHERE, NODE, full.stranger):
+        assert not full.may(full.orchestrator, other, 6443)
+
+
 def test_the_database_is_reached_where_there_is_one(full: World) -> None:
-    assert full.may(full.orchestrator, End(address="10.0.0.7"), 5432)
+    database, in_the_cluster = End(address="10.0.0.7"), End({"app": "postgres"}, "databases")
+    assert full.may(full.orchestrator, database, 5432)
+    assert not full.may(full.orchestrator, in_the_cluster, 5432)
+    anywhere = World(*OPEN, "store.postgresql.secret=database")
+    for target in (database, in_the_cluster, NODE):
+        assert anywhere.may(anywhere.orchestrator, target, 5432)
 
 
 def test_everybody_calls_the_service_until_somebody_is_named(plain: World, full: World) -> None:
