@@ -36,6 +36,7 @@ FULL = (
     "networkPolicy.scrapers[0].namespaceSelector.matchLabels.team=monitoring",
     "service.type=NodePort",
     "service.nodePort=30051",
+    "service.externalTrafficPolicy=Local",
 )
 """Values that switch on all there is."""
 

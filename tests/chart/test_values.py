@@ -62,6 +62,7 @@ REFUSED = {
     "services.blur.gpuImage.tag=1": "services.blur: image is required",
     "services.blur.warmInstances=0": "services.blur.warmInstances: Must be greater than",
     "service.type=Ingress": "service.type: service.type must be one of the following",
+    "service.externalTrafficPolicy=local": "service.externalTrafficPolicy must be one of the",
     "service.port=0": "service.port: Must be greater than or equal to 1",
     "workspace.size=lots": "workspace.size: Does not match pattern",
     "workspace.accessMode=ReadOnlyMany": "workspace.accessMode must be one of the following",
@@ -88,6 +89,10 @@ TOGETHER = [
     ((*GUARDED, "insecure=true"), "insecure: it is true, but tls.secret"),
     ((*GUARDED, "test.enabled=true"), "test.tokenSecret: `helm test` needs a token"),
     ((*OPEN, "service.nodePort=30051"), "service.nodePort: it has an effect with service.type"),
+    (
+        (*OPEN, "service.externalTrafficPolicy=Local"),
+        "service.externalTrafficPolicy: it has an effect with service.type",
+    ),
     ((*OPEN, "dataRoots.job.claim=a"), "dataRoots.job: this name is reserved"),
 ]
 

@@ -9,6 +9,9 @@
 {{- if and .Values.service.nodePort (ne .Values.service.type "NodePort") -}}
 {{- fail "\n\nservice.nodePort: it has an effect with service.type=NodePort only.\n" -}}
 {{- end -}}
+{{- if and .Values.service.externalTrafficPolicy (eq .Values.service.type "ClusterIP") -}}
+{{- fail "\n\nservice.externalTrafficPolicy: it has an effect with service.type=NodePort and LoadBalancer only.\n" -}}
+{{- end -}}
 {{- if and .Values.test.enabled (not .Values.insecure) (not .Values.test.tokenSecret) -}}
 {{- fail "\n\ntest.tokenSecret: `helm test` needs a token: name the Secret that holds one under the key test.tokenKey.\n" -}}
 {{- end -}}
