@@ -31,6 +31,16 @@ def test_the_guide_is_a_script_that_a_shell_reads() -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_each_command_takes_what_a_restore_wrote() -> None:
+    """Else the next upgrade would go back to the workspace and the store before it."""
+    commands = script(GUIDE).replace("\\\n", " ").splitlines()
+    upgrades = [each for each in commands if each.startswith("helm upgrade")]
+    taken = {tuple(re.findall(r"--values (\S+)", each)) for each in upgrades}
+    assert taken == {("values.yaml", "site.yaml", "data.yaml")}
+    assert "cat > data.yaml <<'VALUES'" in commands[: commands.index(upgrades[-1])]
+    assert not [each for each in upgrades if "--set workspace" in each or "--set store" in each]
+
+
 def test_every_value_that_the_guide_names_is_there() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     text = (ROOT / GUIDE).read_text()
