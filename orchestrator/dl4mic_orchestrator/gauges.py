@@ -34,11 +34,10 @@ class StoreGauges(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Read the store."""
         yield self._depth()
-        oldest = self._store.census.oldest(JobState.PENDING)
-        age = max(time.time() - oldest, 0.0) if oldest is not None else 0.0
-        yield GaugeMetricFamily(
-            "dl4mic_oldest_pending_seconds", "Age of the oldest waiting job.", value=age
-        )
+        since = self._store.census.oldest_waiting()
+        longest = max(time.time() - since, 0.0) if since is not None else 0.0
+        words = "Longest wait of a job that waits for no other job."
+        yield GaugeMetricFamily("dl4mic_oldest_pending_seconds", words, value=longest)
         words = "GPUs given to instances."
         used = GaugeMetricFamily("dl4mic_gpus_in_use", words, labels=["project", "network"])
         for labels, count in _gpus_in_use(self._store.instances.all()).items():

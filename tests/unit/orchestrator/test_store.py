@@ -332,3 +332,55 @@ def test_the_states_of_very_many_jobs_are_read(store: Store) -> None:
     assert store.jobs.states([*(f"x{number}" for number in range(40_000)), "a"]) == {
         "a": JobState.PENDING
     }
+
+
+def opened(store: Store, job_id: str, attempt: int = 1) -> float:
+    """Give the moment when an attempt was opened."""
+    events = store.jobs.events(job_id, 0)
+    return next(e for e in events if e.attempt == attempt).time.ToNanoseconds() / 1e9
+
+
+def ended(store: Store, job_id: str) -> float:
+    """Let a job succeed, and give the moment."""
+    for state in (JobState.STARTING, JobState.RUNNING, JobState.SUCCEEDED):
+        assert store.jobs.change_state(job_id, 1, state)
+    return store.jobs.message(job_id).end_time.ToNanoseconds() / 1e9
+
+
+def test_who_waits_for_an_open_job_waits_for_nothing_else(store: Store) -> None:
+    assert store.census.oldest_waiting() is None
+    store.jobs.create(job("train"))
+    store.jobs.create(job("qc"), ["train"])
+    store.jobs.create(job("predict"), ["train", "deleted"])
+    assert store.census.oldest_waiting() == opened(store, "train")
+    store.jobs.change_state("train", 1, JobState.STARTING)
+    assert store.census.oldest_waiting() is None
+    end = ended(store, "train")
+    assert store.census.oldest_waiting() == end
+    store.jobs.create(job("other"))
+    assert store.census.oldest_waiting() == end
+
+
+def test_a_job_that_ran_and_waits_again_begins_to_wait_anew(store: Store) -> None:
+    store.jobs.create(job("a"))
+    for state in (JobState.STARTING, JobState.RUNNING):
+        store.jobs.change_state("a", 1, state)
+    store.jobs.copy("a", 1, [event(1, heartbeat={"memory_bytes": 1})])
+    store.jobs.create(job("b"))
+    lost = JobError(code=JobError.NODE_LOST, message="the node is lost")
+    store.jobs.open_attempt("a", 1, Failure(lost.code, 0.0), 0.0, lost, "trying again")
+    assert store.census.oldest_waiting() == opened(store, "b")
+    ended(store, "b")
+    assert store.census.oldest_waiting() == opened(store, "a", 2)
+    for state in (JobState.STARTING, JobState.PENDING):
+        store.jobs.change_state("a", 2, state, waiting_reason="starting the service anew")
+    assert store.census.oldest_waiting() == opened(store, "a", 2)
+
+
+def test_a_queue_is_read_to_its_end_where_its_head_only_waits_for_others(store: Store) -> None:
+    store.jobs.create(job("train"))
+    for number in range(101):
+        store.jobs.create(job(f"qc{number}"), ["train"])
+    store.jobs.create(job("last"))
+    store.jobs.change_state("train", 1, JobState.STARTING)
+    assert store.census.oldest_waiting() == opened(store, "last")
