@@ -66,7 +66,7 @@ QUEUE = (
         "short",
         (
             (
-                "sum by (network, error) (rate(dl4mic_attempts_failed_total[$__rate_interval])) * 3600",
+                "sum by (network, error) (rate(dl4mic_attempts_failed_total[$__rate_interval])) * 3600 > 0",
                 "{{network}} {{error}}",
             ),
         ),

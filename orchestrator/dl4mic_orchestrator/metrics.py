@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,6 +25,15 @@ _SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 36
 _CALL_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
 _MOST_PROJECTS = 100
 """Projects that have a figure of their own: where callers make their names up, there is no end of them."""
+
+_VERBS = tuple(field.name for field in Job.DESCRIPTOR.oneofs_by_name["request"].fields)
+_ERRORS = tuple(name for name, code in JobError.Code.items() if code)
+_ENDS = (
+    ("SUCCEEDED", ""),
+    ("CANCELLED", "CANCELLED"),
+    *(("FAILED", name) for name in _ERRORS if name != "CANCELLED"),
+)
+"""State and error with which a job may end."""
 
 _LOSSES = {"loss": "training", "val_loss": "validation"}
 
@@ -54,6 +64,7 @@ class Metrics:
         )
         self._age("dl4mic_oldest_checkpoint_seconds", "Most work at stake.", self._checkpoints)
         self._make_counters()
+        self._begin_at_zero(networks)
         self._make_histograms()
         self._loss = Gauge(
             "dl4mic_training_loss", "Newest report.", ["network", "set"], registry=self.registry
@@ -73,6 +84,14 @@ class Metrics:
         self._answered = count("dl4mic_calls", "Calls that were answered.", ["method", "code"])
         labels = ["verb", "kind", "code"]
         self._asked = count("dl4mic_cluster_calls", "Calls of the cluster's API server.", labels)
+
+    def _begin_at_zero(self, networks: Sequence[str]) -> None:
+        """Show what may be counted before it happens: a series that begins at 8 has not grown, to Prometheus."""
+        for network in networks:
+            for error in _ERRORS:
+                self._failed.labels(network, error)
+            for verb, (state, error) in product(_VERBS, _ENDS):
+                self._ended.labels(network, verb, state, error)
 
     def _make_histograms(self) -> None:
         verb = ["network", "verb"]

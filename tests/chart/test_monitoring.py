@@ -120,6 +120,24 @@ def test_every_expression_asks_for_metrics_and_labels_that_there_are(
     assert found - {""} <= set().union(*(known[name] for name in asked)) | ADDED, where
 
 
+def test_what_rules_ask_for_by_error_is_there_before_it_happens(tmp_path: Path) -> None:
+    """Prometheus sees a series grow, and does not see it begin."""
+    metrics = Metrics(Store(tmp_path / "store.sqlite"), ["blur"])
+    there = {
+        (sample.name, sample.labels["error"])
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if "error" in sample.labels
+    }
+    asked = {
+        (name, error)
+        for _, expression in expressions()
+        for name, errors in re.findall(r'(\w+)\{[^}]*error!?=?~?"([^"]+)"', expression)
+        for error in errors.split("|")
+    }
+    assert asked and asked <= there
+
+
 def test_no_metric_is_left_out_of_the_dashboards(known: dict[str, set[str]]) -> None:
     asked = " ".join(expression for where, expression in expressions() if ":" in where)
     ours = [name for name in sorted(known) if name.startswith("dl4mic_")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.samples import Sample
 
-from dl4mic.v1.job_pb2 import Heartbeat, Job, JobEvent, Metric, Progress
+from dl4mic.v1.job_pb2 import Heartbeat, Job, JobError, JobEvent, Metric, Progress
 from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
 from dl4mic_orchestrator.store import Store
@@ -127,6 +127,25 @@ def test_networks_without_jobs_are_there_at_zero(world: World) -> None:
         if sample.name == "dl4mic_open_jobs"
     }
     assert states == {"PENDING": 0, "STARTING": 0, "RUNNING": 0}
+
+
+def test_what_may_end_a_job_or_an_attempt_is_there_at_zero(world: World) -> None:
+    world.metrics = Metrics(world.store, ["blur"])
+    names = ("dl4mic_jobs_ended_total", "dl4mic_attempts_failed_total")
+    before = {name: len(world.labels(name)) for name in names}
+    assert all(before.values()) and [world.value(name) for name in names] == [0, 0]
+    for code in (JobError.CRASHED, JobError.NODE_LOST):
+        world.metrics.failed("blur", JobError(code=code))
+    for state, error in (
+        (Job.SUCCEEDED, None),
+        (Job.CANCELLED, JobError(code=JobError.CANCELLED)),
+        (Job.FAILED, JobError(code=JobError.DISK_FULL)),
+    ):
+        job = Job(network="blur", state=state, error=error)
+        job.predict.SetInParent()
+        world.metrics.ended(job)
+    assert [world.value(name) for name in names] == [3, 2]
+    assert {name: len(world.labels(name)) for name in names} == before
 
 
 def test_waiting_jobs_are_counted_and_the_oldest_tells_its_age(world: World) -> None:
