@@ -86,9 +86,9 @@ GPUS = (
         (("sum by (network) (dl4mic_gpus_in_use)", "{{network}}"),),
     ),
     Panel(
-        "GPU hours per hour by project",
+        "GPU hours in the last day, by project",
         "short",
-        (("sum by (project) (rate(dl4mic_gpu_seconds_total[$__rate_interval]))", "{{project}}"),),
+        (("sum by (project) (increase(dl4mic_gpu_seconds_total[1d])) / 3600", "{{project}}"),),
     ),
     Panel(
         "Load of the workers' GPUs",

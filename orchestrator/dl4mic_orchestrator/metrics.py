@@ -18,14 +18,12 @@ from prometheus_client import (
 
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
 from dl4mic_orchestrator.gauges import PlaceGauges, StoreGauges, WorkerGauges
+from dl4mic_orchestrator.gpu_time import GpuTime
 from dl4mic_orchestrator.records import Gpu, Instance
 from dl4mic_orchestrator.store import Store
 
 _SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600)
 _CALL_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
-_MOST_PROJECTS = 100
-"""Projects that have a figure of their own: where callers make their names up, there is no end of them."""
-
 _VERBS = tuple(field.name for field in Job.DESCRIPTOR.oneofs_by_name["request"].fields)
 _ERRORS = tuple(name for name, code in JobError.Code.items() if code)
 _ENDS = (
@@ -55,10 +53,10 @@ class Metrics:
         self._signs: dict[str, float] = {}
         self._checkpoints: dict[str, float] = {}
         self._reported: dict[tuple[str, str], float] = {}
-        self._projects: set[str] = set()
         self._workers = WorkerGauges()
-        self.registry.register(StoreGauges(store, networks))
-        self.registry.register(self._workers)
+        self._gpu_time = GpuTime(store)
+        for collector in (StoreGauges(store, networks), self._workers, self._gpu_time):
+            self.registry.register(collector)
         self._age(
             "dl4mic_oldest_heartbeat_seconds", "Longest silence of a running job.", self._signs
         )
@@ -79,8 +77,6 @@ class Metrics:
         self._events = count("dl4mic_events", "Events of instances.", ["network", "kind"])
         self._images = count("dl4mic_images", "Images that were predicted.", ["network"])
         self._pixels = count("dl4mic_pixels", "Pixels that were predicted.", ["network"])
-        labels = ["project", "network"]
-        self._gpu_seconds = count("dl4mic_gpu_seconds", "GPUs given away, times seconds.", labels)
         self._answered = count("dl4mic_calls", "Calls that were answered.", ["method", "code"])
         labels = ["verb", "kind", "code"]
         self._asked = count("dl4mic_cluster_calls", "Calls of the cluster's API server.", labels)
@@ -147,10 +143,7 @@ class Metrics:
 
     def freed(self, instance: Instance, job: Job) -> None:
         """Account for an instance that has given its place back."""
-        held = time.time() - instance.create_time
-        self._gpu_seconds.labels(self._project(instance.project), instance.network).inc(
-            held * len(instance.grant.gpus)
-        )
+        self._gpu_time.freed(instance)
         if job.HasField("start_time"):
             started = job.start_time.ToNanoseconds() / 1e9 - instance.create_time
             self._start_up.labels(instance.network).observe(max(started, 0.0))
@@ -192,12 +185,6 @@ class Metrics:
         """Serve the metrics by HTTP; return the port."""
         server, _ = start_http_server(port, registry=self.registry)
         return int(server.server_port)
-
-    def _project(self, name: str) -> str:
-        if name in self._projects or len(self._projects) < _MOST_PROJECTS:
-            self._projects.add(name)
-            return name
-        return "other"
 
     def _count(self, name: str, words: str, labels: list[str]) -> Counter:
         return Counter(name, words, labels, registry=self.registry)

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.samples import Sample
 
 from dl4mic.v1.job_pb2 import Heartbeat, Job, JobError, JobEvent, Metric, Progress
+from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
 from dl4mic_orchestrator.store import Store
@@ -50,25 +51,75 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_gpu_seconds_and_signs_of_life_are_metered(world: World) -> None:
+def instance(name: str = "a-1", **more: object) -> Instance:
+    """Make one that holds two GPUs for a job, and has had a place since long before the orchestrator began."""
+    fields = {"job_id": "a", "attempt": 1, "project": "lab", "place": "here", **more}
+    return Instance(name, "blur", "blur", InstanceState.BUSY, Grant(1, 0, (0, 1)), **fields)  # type: ignore[arg-type]
+
+
+class Clock:
+    """The time that passes, as a test sets it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = time.time()
+        monkeypatch.setattr(steady, "now", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_signs_of_life_are_metered(world: World) -> None:
     job = world.running()
     now = time.time()
-    grant = Grant(1, 0, (0, 1))
-    instance = Instance(
-        "i", "blur", "blur", InstanceState.BUSY, grant, "a", 1, project="lab", create_time=now - 10
-    )
     world.metrics.event("a", "blur", JobEvent(heartbeat=Heartbeat(memory_bytes=7)))
     world.metrics._signs["a"] = now - 5
     assert world.value("dl4mic_worker_memory_bytes") == 7
     assert 5 <= world.value("dl4mic_oldest_heartbeat_seconds") < 8
     assert world.value("dl4mic_open_jobs") == 1
-    world.metrics.freed(instance, job)
-    assert 20 <= world.value("dl4mic_gpu_seconds_total") < 24
+    world.metrics.freed(instance(create_time=now - 10), job)
     assert world.value("dl4mic_start_up_seconds_count") == 1
     assert not world.has("dl4mic_worker_gpu_memory_bytes")
     world.metrics.silent("a")
     assert world.value("dl4mic_oldest_heartbeat_seconds") == 0
     assert not world.has("dl4mic_worker_memory_bytes")
+
+
+def test_gpu_seconds_grow_from_0_while_a_job_holds_its_gpus(clock: Clock, world: World) -> None:
+    seconds = "dl4mic_gpu_seconds_total"
+    held = instance(create_time=clock.now + 10)
+    world.store.instances.add(held)
+    clock.now += 20
+    assert world.value(seconds) == 0
+    assert world.value(seconds) == pytest.approx(2 * 10)
+    clock.now += 30
+    assert world.value(seconds) == pytest.approx(2 * 40)
+    clock.now += 5
+    world.store.instances.remove(held.id)
+    assert world.value(seconds) == pytest.approx(2 * 40)
+    world.metrics.freed(held, Job())
+    clock.now += 5
+    assert world.value(seconds) == pytest.approx(2 * 45)
+    assert world.labels(seconds) == [{"project": "lab", "network": "blur"}]
+
+
+def test_gpu_seconds_do_not_hold_what_an_orchestrator_before_has_counted(
+    clock: Clock, world: World
+) -> None:
+    world.store.instances.add(instance(create_time=clock.now - 3600))
+    assert world.value("dl4mic_gpu_seconds_total") == 0
+    clock.now += 10
+    assert world.value("dl4mic_gpu_seconds_total") == pytest.approx(2 * 10)
+
+
+def test_an_instance_counts_its_gpus_when_it_has_a_place_and_a_job(
+    clock: Clock, world: World
+) -> None:
+    world.store.instances.add(instance("queued", place=""))
+    world.store.instances.add(instance("warm", job_id="", project=""))
+    clock.now += 10
+    assert not world.has("dl4mic_gpu_seconds_total")
 
 
 def test_what_a_gpu_does_is_added_up_over_the_workers(world: World) -> None:
@@ -103,11 +154,7 @@ def test_losses_are_shown_and_no_other_metric_makes_a_label(world: World) -> Non
 
 def test_projects_without_end_share_a_figure(world: World) -> None:
     for number in range(105):
-        project = f"p{number}"
-        instance = Instance(
-            "i", "blur", "blur", InstanceState.BUSY, Grant(1, 0, (0,)), project=project
-        )
-        world.metrics.freed(instance, Job())
+        world.metrics.freed(instance(project=f"p{number}"), Job())
     found = {each["project"] for each in world.labels("dl4mic_gpu_seconds_total")}
     assert len(found) == 101 and "other" in found
 
