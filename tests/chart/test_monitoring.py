@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from charts import CHART
+from charts import CHART, HELM, OPEN, manifests, of_kind
 
 from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.store import Store
 
 RULES = CHART / "alerts" / "rules.yaml"
+CASES = Path(__file__).with_name("alerts.yaml")
 DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
@@ -54,11 +55,54 @@ def test_the_rules_are_rules() -> None:
 
 @needs_promtool
 def test_each_alert_fires_when_it_should_and_not_before() -> None:
-    promtool("test", "rules", str(Path(__file__).with_name("alerts.yaml")))
+    promtool("test", "rules", str(CASES))
+
+
+OURS = {"namespace": "microscopy", "job": "imaging-dl4mic-metrics"}
+OTHERS = (
+    {"namespace": "microscopy", "job": "second-dl4mic-metrics"},
+    {"namespace": "elsewhere", "job": "imaging-dl4mic-metrics"},
+)
+"""What an operator's Prometheus adds to what it scrapes of the release, and of others beside it."""
+
+
+def scraped(series: list[dict[str, str]], labels: dict[str, str]) -> list[dict[str, str]]:
+    """Give series the labels of where they were scraped."""
+    found = []
+    for each in series:
+        name, _, own = each["series"].partition("{")
+        words = ", ".join(f'{label}="{value}"' for label, value in labels.items())
+        found.append({**each, "series": f"{name}{{{words}, {own or '}'}"})
+    return found
+
+
+@needs_promtool
+@pytest.mark.skipif(not HELM.exists(), reason="Helm is not installed here")
+def test_what_becomes_of_one_installation_alerts_nobody_of_another(tmp_path: Path) -> None:
+    """Beside others in which everything is wrong, each case gives the same; also where nothing is there."""
+    switches = ("metrics.serviceMonitor.enabled=true", "metrics.rules.enabled=true")
+    spec = of_kind(manifests(*OPEN, *switches), "PrometheusRule")["spec"]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(spec))
+    cases = yaml.safe_load(CASES.read_text())
+    wrong = next(test for test in cases["tests"] if test["name"] == "everything is wrong")
+    beside = [each for labels in OTHERS for each in scraped(wrong["input_series"], labels)]
+    for test in cases["tests"]:
+        test["input_series"] = [*scraped(test["input_series"], OURS), *beside]
+        for alert in (alert for case in test["alert_rule_test"] for alert in case["exp_alerts"]):
+            alert["exp_labels"].update(OURS)
+    (tmp_path / "cases.yaml").write_text(yaml.safe_dump({**cases, "rule_files": ["rules.yaml"]}))
+    promtool("check", "rules", str(tmp_path / "rules.yaml"))
+    promtool("test", "rules", str(tmp_path / "cases.yaml"))
+
+
+@pytest.mark.skipif(not HELM.exists(), reason="Helm is not installed here")
+def test_rules_ask_for_all_where_the_labels_of_what_is_scraped_are_not_known() -> None:
+    rendered = of_kind(manifests(*OPEN, "metrics.rules.enabled=true"), "PrometheusRule")["spec"]
+    assert rendered == yaml.safe_load(RULES.read_text())
 
 
 def test_each_alert_has_a_case_in_which_it_fires() -> None:
-    text = yaml.safe_load(Path(__file__).with_name("alerts.yaml").read_text())
+    text = yaml.safe_load(CASES.read_text())
     cases = [case for test in text["tests"] for case in test["alert_rule_test"]]
     fire = {case["alertname"] for case in cases if case["exp_alerts"]}
     quiet = {case["alertname"] for case in cases if not case["exp_alerts"]}
