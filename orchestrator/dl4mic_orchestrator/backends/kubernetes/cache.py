@@ -208,7 +208,7 @@ class Mirror:
                 self.follow()
             except ExpiredError:
                 self._version = ""
-            except OSError as error:
+            except (OSError, RefusedError) as error:
                 log.warning("the cluster does not tell of %s: %s", self._kind, error)
             except Exception:
                 log.exception("what the cluster tells of %s is not understood", self._kind)
@@ -235,6 +235,9 @@ class Mirror:
         try:
             objects, self._version = self._source.list()
         except RefusedError as error:
+            if self._synced.is_set():
+                # We were let before: a server that has just started may know nobody's rights yet.
+                raise
             log.error("%s of the cluster stay unknown: %s", self._kind, error)
             self.refused = True
         else:

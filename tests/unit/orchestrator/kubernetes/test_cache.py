@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+import pytest
+
 from dl4mic_orchestrator.backends.kubernetes import cache
 from dl4mic_orchestrator.backends.kubernetes.cache import Cache, Mirror
 from dl4mic_orchestrator.backends.kubernetes.client import PODS
@@ -151,3 +153,25 @@ def test_a_mirror_that_may_not_look_says_so_and_asks_no_more() -> None:
     mirror.start()
     assert mirror.await_synced(20)
     assert mirror.refused and cluster.calls["list pods"] == 1
+
+
+@pytest.mark.parametrize("forget", [True, False], ids=["expired", "old"])
+def test_a_mirror_that_may_not_look_for_a_while_goes_on_afterwards(
+    forget: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cache, "_FIRST_PAUSE_SECONDS", 0.01)
+    cluster = ScriptedCluster()
+    cluster.set(PODS, pod("a"))
+    mirror = Mirror("pods", Source(cluster), lambda: None)
+    mirror.start()
+    assert mirror.await_synced(20)
+    cluster.forbidden = {PODS}
+    if not forget:
+        monkeypatch.setattr(cache, "_RELIST_SECONDS", 0.0)
+    cluster.break_watches(forget=forget)
+    eventually(lambda: cluster.calls["list pods"] > 2)
+    assert not mirror.refused and names(mirror) == {"a"}
+    assert "does not tell of pods: pods is forbidden" in caplog.text
+    cluster.set(PODS, pod("b"))
+    cluster.forbidden = set()
+    eventually(lambda: names(mirror) == {"a", "b"})
