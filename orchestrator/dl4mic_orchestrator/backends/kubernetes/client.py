@@ -210,12 +210,14 @@ class ClusterClient:
         try:
             answer: urllib3.HTTPResponse
             answer = self._client.call_api(*call, _request_timeout=timeout).response
-            if answer.status >= 400:
-                raise ApiError(answer.status, _words(answer.data))
+            if verb != "watch" or answer.status >= 400:
+                answer.read(cache_content=True)  # here, where a connection that breaks off is heard
         except (client.ApiException, urllib3.exceptions.HTTPError) as error:
             self._called(verb, plural, 0)
             raise ApiError(0, f"the API server cannot be reached: {error}") from error
         self._called(verb, plural, answer.status)
+        if answer.status >= 400:
+            raise ApiError(answer.status, _words(answer.data))
         return answer
 
 

@@ -27,7 +27,13 @@ from dl4mic_orchestrator.backends.kubernetes.client import (
 
 
 class Server(ThreadingHTTPServer):
-    """Answers with what a test put down, in turn: a status and one or more pieces of a body."""
+    """Answers with what a test put down, in turn: a status and one or more pieces of a body.
+
+    Attributes
+    ----------
+    cuts
+        It ends its connections before its answers.
+    """
 
     daemon_threads = True
 
@@ -36,6 +42,7 @@ class Server(ThreadingHTTPServer):
         self.answers: list[tuple[int, list[bytes]]] = []
         self.asked: list[tuple[str, str, dict, object]] = []
         self.tokens: set[str | None] = set()
+        self.cuts = False
         self.go_on = threading.Event()
         self.go_on.set()
 
@@ -62,7 +69,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(piece[:middle])
             self._send(piece[middle:])
             self.server.go_on.wait(20)
-        self._send(b"")
+        if self.server.cuts:
+            self.close_connection = True
+        else:
+            self._send(b"")
 
     def _send(self, piece: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
@@ -141,6 +151,7 @@ def test_a_refusal_has_its_status_and_words(
     with pytest.raises(ApiError, match='jobs "a" already exists') as refusal:
         client.create(JOBS, {"metadata": {"name": "a"}})
     assert refusal.value.status == 409
+    assert calls == [("create", "jobs", 409)]
 
 
 def test_what_is_gone_is_deleted_already(server: Server, client: ClusterClient) -> None:
@@ -211,6 +222,31 @@ def test_a_server_that_is_away(server: Server, client: ClusterClient, calls: lis
     with pytest.raises(ApiError, match="cannot be reached") as error:
         client.version()
     assert error.value.status == 0 and calls == [("get", "version", 0)]
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_that_breaks_off(
+    server: Server, client: ClusterClient, calls: list, status: int
+) -> None:
+    server.cuts = True
+    for ask in (
+        lambda: client.create(JOBS, {"metadata": {"name": "a"}}),
+        lambda: client.log("a", 100),
+    ):
+        server.answer(status, {"metadata": {"name": "a"}})
+        with pytest.raises(ApiError, match="cannot be reached") as error:
+            ask()
+        assert error.value.status == 0
+    assert calls == [("create", "jobs", 0), ("get", "pods/log", 0)]
+
+
+def test_a_watch_that_is_refused_is_counted_as_that(
+    server: Server, client: ClusterClient, calls: list
+) -> None:
+    server.answer(403, {"message": "pods is forbidden"})
+    with pytest.raises(ApiError, match="pods is forbidden"):
+        list(client.watch(PODS, {}, "5"))
+    assert calls == [("watch", "pods", 403)]
 
 
 def test_the_log_of_a_pod(server: Server, client: ClusterClient) -> None:
