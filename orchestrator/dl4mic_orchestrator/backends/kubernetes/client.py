@@ -83,7 +83,7 @@ class ClusterClient:
 
     def version(self) -> Version:
         """Ask for the server's version."""
-        answer = self._json("get", "version", "/version")
+        answer = _content(self._call("get", "version", "/version"))
         return _leading_number(answer["major"]), _leading_number(answer["minor"])
 
     def create(self, kind: Kind, manifest: Manifest) -> Object:
@@ -94,14 +94,14 @@ class ClusterClient:
         ApiError
             With status 409 when there is one of its name.
         """
-        made: Object = self._json(
-            "create", kind.plural, self._path(kind), method="POST", body=manifest
-        )
+        path = self._path(kind)
+        made: Object
+        made = _content(self._call("create", kind.plural, path, method="POST", body=manifest))
         return made
 
     def get(self, kind: Kind, name: str) -> Object:
         """Get an object, fresh from the server."""
-        found: Object = self._json("get", kind.plural, f"{self._path(kind)}/{name}")
+        found: Object = _content(self._call("get", kind.plural, f"{self._path(kind)}/{name}"))
         return found
 
     def delete(self, kind: Kind, name: str, grace_seconds: int | None = None) -> None:
@@ -109,10 +109,9 @@ class ClusterClient:
         body: Manifest = {"propagationPolicy": "Background"}
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
+        path = f"{self._path(kind)}/{name}"
         try:
-            self._json(
-                "delete", kind.plural, f"{self._path(kind)}/{name}", method="DELETE", body=body
-            )
+            self._call("delete", kind.plural, path, method="DELETE", body=body)
         except ApiError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
@@ -126,10 +125,11 @@ class ClusterClient:
             We may not read them.
         """
         found: list[Object] = []
+        path = self._path(kind)
         page: dict[str, str] = {"limit": str(_PAGE)}
         while True:
             try:
-                answer = self._json("list", kind.plural, self._path(kind), {**query, **page})
+                answer = _content(self._call("list", kind.plural, path, {**query, **page}))
             except ApiError as error:
                 if error.status == HTTPStatus.FORBIDDEN:
                     raise RefusedError(str(error)) from error
@@ -181,17 +181,6 @@ class ClusterClient:
         inner = f"namespaces/{self._namespace}/" if kind.namespaced else ""
         return f"/{kind.api}/{inner}{kind.plural}"
 
-    def _json(
-        self,
-        verb: str,
-        plural: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        method: str = "GET",
-        body: Manifest | None = None,
-    ) -> Any:
-        return json.loads(self._call(verb, plural, path, query, method, body).data)
-
     def _call(
         self,
         verb: str,
@@ -239,6 +228,10 @@ def _load_file(found: client.Configuration) -> None:
         raise ConnectionError(
             f"no cluster is known ({error}); run in one, or name a file by KUBECONFIG"
         ) from error
+
+
+def _content(answer: urllib3.HTTPResponse) -> Any:
+    return json.loads(answer.data)
 
 
 def _lines(answer: urllib3.HTTPResponse) -> Iterator[bytes]:
