@@ -206,17 +206,25 @@ class KubernetesBackend:
             self._news.notify_all()
 
     def _create(self, kind: Kind, manifest: Manifest) -> Object:
-        """Make an object; take it for ours when it was made already, by a call whose answer was lost."""
+        """Make an object; take one for it that was made already, by a call whose answer was lost."""
         try:
             return self._api.create(kind, manifest)
         except ApiError as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise _cannot_create(error) from error
-        there = self._api.get(kind, manifest["metadata"]["name"])
+            there = self._conflicting(kind, manifest["metadata"]["name"], error)
         if "deletionTimestamp" not in there["metadata"]:
             return there
         hint = "It is tried again by itself."
         raise UnavailableError("PREEMPTED", "what ran before is being taken away still", hint)
+
+    def _conflicting(self, kind: Kind, name: str, conflict: ApiError) -> Object:
+        """Get what has a name already; there is none where a quota was counted anew meanwhile: a conflict as well."""
+        try:
+            return self._api.get(kind, name)
+        except ApiError as error:
+            is_absent = error.status == HTTPStatus.NOT_FOUND
+            raise _cannot_create(conflict if is_absent else error) from error
 
     def _probe(self, state: State) -> Probe:
         if "name" not in state:
@@ -328,10 +336,14 @@ def _name(each: Object) -> str:
 
 def _cannot_create(error: ApiError) -> UnavailableError:
     """Say why the cluster makes no Job: what it refuses, an administrator must mend; what breaks off comes back."""
-    if 400 <= error.status < 500:
+    if 400 <= error.status < 500 and error.status not in _PASSING:
         hint = "The administrator of the cluster can mend this; the job goes on by itself."
         message = f"the cluster refuses the job: {error}"
     else:
         hint = "It is tried again by itself."
         message = f"the cluster does not take the job: {error}"
     return UnavailableError("ENVIRONMENT_UNAVAILABLE", message, hint)
+
+
+_PASSING = (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
+"""Refusals that a server takes back by itself."""

@@ -92,7 +92,7 @@ class ClusterClient:
         Raises
         ------
         ApiError
-            With status 409 when there is one of its name.
+            With status 409 when there is one of its name, or a quota was counted anew meanwhile.
         """
         path = self._path(kind)
         made: Object

@@ -129,16 +129,35 @@ def test_what_is_being_taken_away_is_not_taken_for_ours(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
-    [(403, "the cluster refuses the job: no"), (0, "the cluster does not take the job: no")],
+    ("status", "words", "hint"),
+    [
+        (403, "the cluster refuses the job: no", "The administrator"),
+        (409, "the cluster does not take the job: no", "It is tried again"),
+        (429, "the cluster does not take the job: no", "It is tried again"),
+        (0, "the cluster does not take the job: no", "It is tried again"),
+    ],
 )
 def test_a_job_that_the_server_does_not_take_is_tried_again(
-    stage: Stage, status: int, words: str
+    stage: Stage, status: int, words: str, hint: str
 ) -> None:
     stage.cluster.refusal = ApiError(status, "no")
     with pytest.raises(UnavailableError) as error:
         stage.backend.launch(training(), lambda _: None)
     assert (error.value.code, error.value.message) == ("ENVIRONMENT_UNAVAILABLE", words)
+    assert error.value.hint.startswith(hint)
+
+
+def test_a_job_whose_conflict_cannot_be_looked_into_is_tried_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object) -> None:
+        raise ApiError(0, "the API server cannot be reached")
+
+    monkeypatch.setattr(stage.cluster, "get", break_off)
+    stage.cluster.refusal = ApiError(409, "there is one of this name")
+    with pytest.raises(UnavailableError, match="does not take the job: the API server") as error:
+        stage.backend.launch(training(), lambda _: None)
+    assert error.value.code == "ENVIRONMENT_UNAVAILABLE"
 
 
 def test_data_that_no_claim_holds_are_refused(stage: Stage) -> None:
