@@ -27,6 +27,7 @@ from dl4mic_orchestrator.backends.kubernetes.cache import Mirror, Object
 from dl4mic_orchestrator.backends.kubernetes.client import ApiError, Kind
 from dl4mic_orchestrator.backends.kubernetes.manifests import (
     INSTANCE,
+    JOB,
     Manifest,
     Version,
     manifest_of,
@@ -114,7 +115,7 @@ class KubernetesBackend:
         self._mirrors = {
             client.JOBS: self._mirror(client.JOBS, ours),
             client.DEPLOYMENTS: self._mirror(client.DEPLOYMENTS, ours),
-            client.PODS: self._mirror(client.PODS, ours, _owner_of),
+            client.PODS: self._mirror(client.PODS, ours, partial(_owner_of, settings)),
             client.EVENTS: self._mirror(client.EVENTS, {"fieldSelector": "type=Warning"}, _subject),
             client.NODES: self._mirror(client.NODES, {}, _name),
         }
@@ -137,7 +138,7 @@ class KubernetesBackend:
         manifest["metadata"].update(self._belonging)
         state = {"kind": kind.plural, "name": manifest["metadata"]["name"], "log": str(spec.log)}
         save(state)
-        self._mirrors[kind].cache.put(self._create(kind, manifest))
+        self._mirrors[kind].cache.put(self._create(kind, manifest, save))
         return state
 
     def probe(self, states: Sequence[State]) -> list[Probe]:
@@ -205,7 +206,7 @@ class KubernetesBackend:
         with self._news:
             self._news.notify_all()
 
-    def _create(self, kind: Kind, manifest: Manifest) -> Object:
+    def _create(self, kind: Kind, manifest: Manifest, save: Callable[[State], None]) -> Object:
         """Make an object; take one for it that was made already, by a call whose answer was lost."""
         try:
             return self._api.create(kind, manifest)
@@ -213,6 +214,9 @@ class KubernetesBackend:
             if error.status != HTTPStatus.CONFLICT:
                 raise _cannot_create(error) from error
             there = self._conflicting(kind, manifest["metadata"]["name"], error)
+        if not selector_of(self._settings).items() <= there["metadata"].get("labels", {}).items():
+            save({})  # what is saved is taken away with the attempt
+            raise _refused(f"{_name(there)} is there already, and is not ours")
         if "deletionTimestamp" not in there["metadata"]:
             return there
         hint = "It is tried again by itself."
@@ -318,8 +322,10 @@ def _kind(state: State) -> Kind:
     return next(kind for kind in _OWNERS if kind.plural == state["kind"])
 
 
-def _owner_of(pod: Object) -> str:
-    return name_of(pod["metadata"].get("labels", {}).get(INSTANCE, ""))
+def _owner_of(settings: KubernetesSettings, pod: Object) -> str:
+    """Name a pod's Job, as the cluster does: it may have got its name from another version; or its Deployment."""
+    labels = pod["metadata"].get("labels", {})
+    return labels.get(JOB) or name_of(labels.get(INSTANCE, ""), settings.labels)
 
 
 def _subject(event: Object) -> str:
@@ -337,11 +343,15 @@ def _name(each: Object) -> str:
 def _cannot_create(error: ApiError) -> UnavailableError:
     """Say why the cluster makes no Job: what it refuses, an administrator must mend; what breaks off comes back."""
     if 400 <= error.status < 500 and error.status not in _PASSING:
-        hint = "The administrator of the cluster can mend this; the job goes on by itself."
-        message = f"the cluster refuses the job: {error}"
-    else:
-        hint = "It is tried again by itself."
-        message = f"the cluster does not take the job: {error}"
+        return _refused(str(error))
+    hint = "It is tried again by itself."
+    message = f"the cluster does not take the job: {error}"
+    return UnavailableError("ENVIRONMENT_UNAVAILABLE", message, hint)
+
+
+def _refused(words: str) -> UnavailableError:
+    hint = "The administrator of the cluster can mend this; the job goes on by itself."
+    message = f"the cluster refuses the job: {words}"
     return UnavailableError("ENVIRONMENT_UNAVAILABLE", message, hint)
 
 

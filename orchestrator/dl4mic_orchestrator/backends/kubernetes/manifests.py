@@ -24,6 +24,9 @@ CONTAINER = "service"
 INSTANCE = "dl4mic-instance"
 """Label with the instance's id."""
 
+JOB = "job-name"
+"""Label with a Job's name, which Kubernetes gives to its pods."""
+
 ASKS = "dl4mic-asks"
 """Annotation with the words for the GPU that a pod asks for."""
 
@@ -36,10 +39,14 @@ _LOST_SECONDS = 30
 _NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
-def name_of(instance_id: str) -> str:
-    """Name the object of an instance: the same at every time, readable, and unlike that of any other."""
+def name_of(instance_id: str, labels: Mapping[str, str]) -> str:
+    """Name the object of an instance: the same at every time, readable, and unlike that of any other.
+
+    Installations in one namespace, which `labels` tell apart, may have jobs of the same id.
+    """
     slug = re.sub(r"[^a-z0-9-]+", "-", instance_id.lower())[:36].strip("-")
-    return f"dl4mic-{slug}-{hashlib.sha256(instance_id.encode()).hexdigest()[:8]}"
+    whose = "".join(f"{name}={value}," for name, value in sorted(labels.items()))
+    return f"dl4mic-{slug}-{hashlib.sha256(f'{whose}{instance_id}'.encode()).hexdigest()[:8]}"
 
 
 def selector_of(settings: KubernetesSettings) -> dict[str, str]:
@@ -59,7 +66,7 @@ def manifest_of(
     """
     labels = _labels(spec, settings)
     metadata = {
-        "name": name_of(spec.instance_id),
+        "name": name_of(spec.instance_id, settings.labels),
         "namespace": settings.namespace,
         "labels": {**labels, **_queue(spec, settings)},
     }

@@ -150,9 +150,12 @@ class ScriptedCluster:
 
     def pod_of(self, name: str, number: int = 0) -> dict:
         """Do as a controller does: make the pod of a Job or Deployment."""
-        owner = self.objects.get(("jobs", name)) or self.objects["deployments", name]
+        job = self.objects.get(("jobs", name))
+        owner = job or self.objects["deployments", name]
         template = copy.deepcopy(owner["spec"]["template"])
         metadata = {**template["metadata"], "name": f"{name}-{number}"}
+        if job:
+            metadata["labels"]["job-name"] = name
         pod = {"metadata": metadata, "spec": template["spec"], "status": {"phase": "Pending"}}
         return self.set(PODS, pod)
 

@@ -118,6 +118,38 @@ def test_a_job_whose_making_was_not_answered_is_ours_all_the_same(stage: Stage) 
     assert len([key for key in stage.cluster.objects if key[0] == "jobs"]) == 1
 
 
+def test_installations_in_one_namespace_may_have_jobs_of_one_id(stage: Stage) -> None:
+    other = settings(labels={"app.kubernetes.io/instance": "other"})
+    theirs = KubernetesBackend(stage.cluster, other, IMAGES, VOLUMES)
+    kept = theirs.launch(training(), lambda _: None)
+    stage.backend.stop(stage.backend.launch(training(), lambda _: None), 0.0)
+    assert [key for key in stage.cluster.objects if key[0] == "jobs"] == [("jobs", kept["name"])]
+
+
+def test_a_job_of_somebody_else_is_neither_taken_for_ours_nor_away(stage: Stage) -> None:
+    name = stage.backend.launch(training(), lambda _: None)["name"]
+    job = stage.cluster.get(JOBS, name)
+    job["metadata"]["labels"]["app.kubernetes.io/name"] = "else"
+    stage.cluster.set(JOBS, job)
+    saved: list[State] = []
+    with pytest.raises(UnavailableError, match=f"{name} is there already, and is not ours"):
+        stage.backend.launch(training(), saved.append)
+    stage.backend.stop(saved[-1], 0.0)
+    assert ("jobs", name) in stage.cluster.objects
+
+
+def test_what_got_its_name_from_another_version_is_found_again(stage: Stage) -> None:
+    state = stage.backend.launch(training(), lambda _: None)
+    job = stage.cluster.get(JOBS, state["name"])
+    stage.cluster.remove(JOBS, state["name"])
+    before = {**state, "name": "dl4mic-as-it-was"}
+    stage.cluster.set(JOBS, {**job, "metadata": {**job["metadata"], "name": before["name"]}})
+    stage.cluster.run(stage.cluster.pod_of(before["name"]))
+    assert stage.await_probe(before, lambda p: p.address).alive
+    stage.backend.stop(before, 0.0)
+    assert not [key for key in stage.cluster.objects if key[0] in ("jobs", "pods")]
+
+
 def test_what_is_being_taken_away_is_not_taken_for_ours(stage: Stage) -> None:
     state = stage.backend.launch(training(), lambda _: None)
     job = stage.cluster.get(JOBS, state["name"])

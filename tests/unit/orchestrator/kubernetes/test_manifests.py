@@ -151,9 +151,15 @@ def test_a_priority_class_is_the_highest_that_a_job_reaches(
 
 
 def test_names_are_readable_short_and_never_the_same() -> None:
-    assert name_of("train-1-1").startswith("dl4mic-train-1-1-")
-    long = [name_of("a" * 60 + end) for end in "xy"]
+    assert name_of("train-1-1", {}).startswith("dl4mic-train-1-1-")
+    long = [name_of("a" * 60 + end, {"of": "here"}) for end in "xy"]
     assert long[0] != long[1] and all(len(name) <= 53 for name in long)
+
+
+def test_two_installations_never_give_the_same_name() -> None:
+    here, there = {"of": "here", "part": "job"}, {"of": "there", "part": "job"}
+    assert name_of("train-1-1", here) != name_of("train-1-1", there)
+    assert name_of("train-1-1", here) == name_of("train-1-1", dict(reversed(here.items())))
 
 
 # Nodes by what they say about their GPUs: (memory in MiB, capability), and whether 12 GiB and 7.0 to 9.0 fit.
