@@ -181,7 +181,7 @@ class Reconciler:
             case LaunchWarm(key, grant):
                 warm = self._warm.claim(key, grant)
                 if warm is not None:
-                    self._spawn("warm", lambda: self._warm.launch(key, warm))
+                    self._spawn("warm", lambda: self._warm.launch(warm))
             case StopWarm(instance_id):
                 self._spawn("warm", lambda: self._warm.stop(instance_id))
 

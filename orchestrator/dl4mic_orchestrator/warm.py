@@ -39,17 +39,21 @@ class NoWarmInstanceError(Exception):
 
 
 @dataclass
-class _Entry:
-    """A warm instance, wished for or there."""
+class Entry:
+    """A warm instance, wished for or there; `instance` is None until somebody has taken the wish on."""
 
-    instance_id: str = ""
+    key: WarmKey
+    instance: Instance | None = None
     state: State = field(default_factory=dict)
     connection: Connection | None = None
     calls: int = 0
     idle_since: float = 0.0
     fault: str = ""
-    launching: bool = False
-    stopping: bool = False
+
+    @property
+    def launching(self) -> bool:
+        """Say whether it has a place and is not there yet."""
+        return self.instance is not None and self.connection is None
 
 
 class WarmPool:
@@ -83,7 +87,7 @@ class WarmPool:
         self._start_seconds = start_seconds
         self._silence_seconds = silence_seconds
         self._changed = threading.Condition()
-        self._entries: dict[WarmKey, _Entry] = {}
+        self._entries: dict[WarmKey, Entry] = {}
         self.wake = threading.Event()
 
     @contextmanager
@@ -110,17 +114,13 @@ class WarmPool:
         """Say whether an instance has read the model already."""
         with self._changed:
             entry = self._entries.get(key)
-            return entry is not None and entry.connection is not None and not entry.stopping
+            return entry is not None and entry.connection is not None
 
     def wishes(self) -> list[WarmWish]:
         """List what callers wait for."""
         needs = self._catalog.needs()
         with self._changed:
-            wished = [
-                key
-                for key, entry in self._entries.items()
-                if not entry.instance_id and not entry.launching
-            ]
+            wished = [key for key, entry in self._entries.items() if entry.instance is None]
         return [
             WarmWish(key, needs[key.network], self._catalog.service(key.network).name)
             for key in wished
@@ -129,16 +129,17 @@ class WarmPool:
     def idle(self) -> list[Idle]:
         """List the instances that answer nobody."""
         with self._changed:
-            ready = [
-                entry for entry in self._entries.values() if entry.connection and not entry.stopping
+            return [
+                Idle(entry.instance.id, entry.idle_since)
+                for entry in self._entries.values()
+                if entry.instance is not None and entry.connection and not entry.calls
             ]
-            return [Idle(entry.instance_id, entry.idle_since) for entry in ready if not entry.calls]
 
-    def claim(self, key: WarmKey, grant: Grant) -> Instance | None:
+    def claim(self, key: WarmKey, grant: Grant) -> Entry | None:
         """Take a wish on, and a place for it: whoever looks from now on finds it taken; None when nobody wishes it."""
         with self._changed:
             entry = self._entries.get(key)
-            if entry is None or entry.launching or entry.instance_id:
+            if entry is None or entry.instance is not None:
                 return None
             instance = Instance(
                 id=f"warm-{uuid.uuid4().hex[:8]}",
@@ -149,51 +150,68 @@ class WarmPool:
                 create_time=time.time(),
             )
             self._instances.add(instance)
-            entry.launching = True
-        return instance
+            entry.instance = instance
+        return entry
 
-    def launch(self, key: WarmKey, instance: Instance) -> None:
+    def launch(self, entry: Entry) -> None:
         """Start an instance for a wish that was claimed."""
-        entry = self._entries[key]
+        network = entry.key.network
         try:
-            entry.state, address = self._launch(key, instance)
-            self._instances.change_state(instance.id, InstanceState.WARM)
+            if entry.instance is None:
+                raise ValueError("it was launched before it was claimed")
+            entry.state, address = self._launch(entry.key, entry.instance)
+            self._instances.change_state(entry.instance.id, InstanceState.WARM)
             with self._changed:
-                entry.instance_id = instance.id
                 entry.connection = Connection(address)
                 entry.idle_since = steady.now()
-                entry.launching = False
                 self._changed.notify_all()
         except (UnavailableError, NotServingError, OSError) as error:
-            log.warning("a warm instance of %s cannot be started: %s", key.network, error)
-            self._discard(instance.id, key, str(error))
+            log.warning("a warm instance of %s cannot be started: %s", network, error)
+            self.discard(entry, str(error))
         except Exception as error:
             # Its place must be given back, and its callers must hear of it, whatever it was.
-            log.exception("a warm instance of %s cannot be started", key.network)
-            self._discard(instance.id, key, f"{type(error).__name__}: {error}")
+            log.exception("a warm instance of %s cannot be started", network)
+            self.discard(entry, f"{type(error).__name__}: {error}")
 
     def stop(self, instance_id: str) -> None:
         """End an instance, if it is idle still."""
         with self._changed:
-            found = [
-                key for key, entry in self._entries.items() if entry.instance_id == instance_id
-            ]
-            if not found or self._entries[found[0]].calls:
+            entry = next(
+                (each for each in self._entries.values() if _id(each) == instance_id), None
+            )
+            if entry is None or entry.calls:
                 return
-            self._entries[found[0]].stopping = True
-        self._instances.change_state(instance_id, InstanceState.STOPPING)
-        self._discard(instance_id, found[0], "")
+            # Under the lock: whoever comes from here on finds nothing, and wishes for another one.
+            self._instances.change_state(instance_id, InstanceState.STOPPING)
+            del self._entries[entry.key]
+        self.discard(entry, "")
+
+    def discard(self, entry: Entry, fault: str) -> None:
+        """End what was claimed, however far it came, and give its place back; who waits for it hears the fault."""
+        with self._changed:
+            entry.fault = fault
+            if entry.connection is not None:
+                entry.connection.close()
+            # Another one may be wished for under the key by now.
+            if self._entries.get(entry.key) is entry:
+                del self._entries[entry.key]
+            self._changed.notify_all()
+        rows = [row for row in self._instances.all() if row.id == _id(entry)]
+        for row in rows:
+            put_away(row, self._backend, self._instances, LAST_SECONDS)
+        (self._logs / f"{_id(entry)}.log").unlink(missing_ok=True)
+        self.wake.set()
 
     def close(self) -> None:
         """End all of them."""
         with self._changed:
-            entries = list(self._entries.items())
-            for _, entry in entries:
+            entries = list(self._entries.values())
+            for entry in entries:
                 entry.fault = _ENDS
             self._changed.notify_all()
-        for key, entry in entries:
-            if entry.instance_id:
-                self._discard(entry.instance_id, key, _ENDS)
+        for entry in entries:
+            if entry.connection is not None:
+                self.discard(entry, _ENDS)
 
     @property
     def busy(self) -> bool:
@@ -201,12 +219,12 @@ class WarmPool:
         with self._changed:
             return any(entry.calls or entry.launching for entry in self._entries.values())
 
-    def _take(self, key: WarmKey, timeout_seconds: float) -> _Entry:
+    def _take(self, key: WarmKey, timeout_seconds: float) -> Entry:
         with self._changed:
             self._drop_dead(key)
             entry = self._entries.get(key)
-            if entry is None or entry.stopping:
-                entry = self._entries[key] = _Entry()
+            if entry is None:
+                entry = self._entries[key] = Entry(key)
             entry.calls += 1
             self.wake.set()
             self._changed.wait_for(
@@ -225,15 +243,15 @@ class WarmPool:
         entry = self._entries.get(key)
         if (
             entry is not None
-            and entry.connection
+            and entry.connection is not None
             and not self._backend.probe([entry.state])[0].alive
         ):
-            log.warning("the warm instance %s has died", entry.instance_id)
+            log.warning("the warm instance %s has died", _id(entry))
             # A cluster brings it up again, and taking that away is waited for.
             threading.Thread(
                 target=self._backend.stop, args=(entry.state, 0.0), name="warm", daemon=True
             ).start()
-            self._instances.remove(entry.instance_id)
+            self._instances.remove(_id(entry))
             entry.connection.close()
             del self._entries[key]
 
@@ -266,20 +284,18 @@ class WarmPool:
     def _save(self, instance_id: str, state: State) -> None:
         self._instances.save_backend_state(instance_id, state, "")
 
-    def _discard(self, instance_id: str, key: WarmKey, fault: str) -> None:
-        with self._changed:
-            entry = self._entries.get(key, _Entry())
-            entry.fault = fault
-            if entry.connection is not None:
-                entry.connection.close()
-            self._entries.pop(key, None)
-            self._changed.notify_all()
-        state = {row.id: row.backend_state for row in self._instances.all()}.get(instance_id)
-        if state:
-            self._backend.stop(state, LAST_SECONDS)
-        self._instances.remove(instance_id)
-        (self._logs / f"{instance_id}.log").unlink(missing_ok=True)
-        self.wake.set()
+
+def put_away(
+    row: Instance, backend: Backend, instances: InstanceStore, grace_seconds: float
+) -> None:
+    """End a warm instance and forget it."""
+    if row.backend_state:
+        backend.stop(row.backend_state, grace_seconds)
+    instances.remove(row.id)
+
+
+def _id(entry: Entry) -> str:
+    return entry.instance.id if entry.instance is not None else ""
 
 
 def _check_time(probe: Probe, end: float) -> None:
