@@ -30,7 +30,7 @@ from dl4mic_orchestrator.records import Instance, Needs
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.snapshot import Limits, Snapshot
 from dl4mic_orchestrator.store import Store
-from dl4mic_orchestrator.warm import WarmPool
+from dl4mic_orchestrator.warm import WarmPool, put_away
 
 _LONGEST_SLEEP_SECONDS = 30.0
 """Whatever was missed is seen after this long at the latest."""
@@ -118,7 +118,7 @@ class Reconciler:
         """End the warm instances of the orchestrator before this one: nobody can call them any more."""
         for instance in self._store.instances.all():
             if not instance.job_id:
-                self._discard(instance)
+                put_away(instance, self._backend, self._store.instances, 0.0)
 
     def step(self) -> float | None:
         """Look, plan and act once; return when time alone will change the plan, in seconds since 1970."""

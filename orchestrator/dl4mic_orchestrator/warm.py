@@ -211,7 +211,10 @@ class WarmPool:
             self._changed.notify_all()
         for entry in entries:
             if entry.connection is not None:
-                self.discard(entry, _ENDS)
+                try:
+                    self.discard(entry, _ENDS)
+                except Exception:
+                    log.exception("the next orchestrator ends the warm instance %s", _id(entry))
 
     @property
     def busy(self) -> bool:
@@ -288,9 +291,15 @@ class WarmPool:
 def put_away(
     row: Instance, backend: Backend, instances: InstanceStore, grace_seconds: float
 ) -> None:
-    """End a warm instance and forget it."""
-    if row.backend_state:
-        backend.stop(row.backend_state, grace_seconds)
+    """End a warm instance and forget it; one that cannot be ended now is left to the backend's sweep.
+
+    That ends what is in no row. A row that stayed would hold the place, with nobody who tries again.
+    """
+    try:
+        if row.backend_state:
+            backend.stop(row.backend_state, grace_seconds)
+    except Exception:
+        log.exception("the warm instance %s cannot be ended now; it is left to the sweep", row.id)
     instances.remove(row.id)
 
 

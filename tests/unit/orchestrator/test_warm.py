@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from servers import FAKES
@@ -21,6 +22,7 @@ from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.warm import NoWarmInstanceError, WarmPool
 
 KEY = WarmKey("blur", "/models/m/1", "best", Device.CPU)
+OTHER = WarmKey("blur", "/models/m/2", "best", Device.CPU)
 
 
 class Backend:
@@ -28,7 +30,7 @@ class Backend:
 
     def __init__(self) -> None:
         self.stopped: list[str] = []
-        self.launch_fault = ""
+        self.launch_fault = self.stop_fault = ""
 
     def prepare(self, service: object, progress: object) -> None:
         """Have all that is needed."""
@@ -45,6 +47,8 @@ class Backend:
 
     def stop(self, state: State, grace_seconds: float) -> None:
         self.stopped.append(state["id"])
+        if self.stop_fault:
+            raise ConnectionError(self.stop_fault)
 
 
 class World:
@@ -169,3 +173,18 @@ def test_who_waits_hears_why_an_instance_cannot_be_started_and_its_place_is_free
     with pytest.raises(NoWarmInstanceError, match="no room for the environment"):
         call.result(10)
     assert not world.instances.all() and not world.pool.busy
+
+
+def test_an_instance_that_cannot_be_ended_holds_no_place(world: World) -> None:
+    world.backend.stop_fault = "the API server is away"
+    world.pool.stop(world.idle())
+    assert len(world.backend.stopped) == 1 and not world.instances.all()
+
+
+def test_at_the_end_each_instance_is_ended_whatever_becomes_of_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {world.idle(), world.idle(OTHER)}
+    monkeypatch.setattr(world.instances, "remove", Mock(side_effect=OSError("the disk is full")))
+    world.pool.close()
+    assert set(world.backend.stopped) == there
