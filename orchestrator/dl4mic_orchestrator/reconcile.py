@@ -30,7 +30,7 @@ from dl4mic_orchestrator.records import Instance, Needs
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.snapshot import Limits, Snapshot
 from dl4mic_orchestrator.store import Store
-from dl4mic_orchestrator.warm import WarmPool, put_away
+from dl4mic_orchestrator.warm import Entry, WarmPool, put_away
 
 _LONGEST_SLEEP_SECONDS = 30.0
 """Whatever was missed is seen after this long at the latest."""
@@ -181,9 +181,16 @@ class Reconciler:
             case LaunchWarm(key, grant):
                 warm = self._warm.claim(key, grant)
                 if warm is not None:
-                    self._spawn("warm", lambda: self._warm.launch(warm))
+                    self._launch_warm(warm)
             case StopWarm(instance_id):
                 self._spawn("warm", lambda: self._warm.stop(instance_id))
+
+    def _launch_warm(self, claimed: Entry) -> None:
+        try:
+            self._spawn("warm", lambda: self._warm.launch(claimed))
+        except Exception as error:
+            self._warm.discard(claimed, f"it cannot be started: {error}")
+            raise
 
     def _note_served(self, job_id: str, snapshot: Snapshot) -> None:
         project = next(job.project for job in snapshot.jobs if job.id == job_id)
@@ -193,22 +200,29 @@ class Reconciler:
         interruption = Interruption()
         with self._lock:
             self._activities[job_id] = interruption
-        self._spawn(f"job-{job_id}", lambda: self._work(job_id, work, interruption))
+        try:
+            self._spawn(f"job-{job_id}", lambda: self._work(job_id, work, interruption))
+        except Exception:
+            self._leave(job_id)
+            raise
 
     def _work(
         self, job_id: str, work: Callable[[Interruption], None], interruption: Interruption
     ) -> None:
-        job = self._store.jobs.get(job_id)
-        with logs.bound(job=job_id, network=job.network):
+        with logs.bound(job=job_id):
             try:
-                work(interruption)
+                with logs.bound(network=self._store.jobs.get(job_id).network):
+                    work(interruption)
             except Exception:
                 log.exception("the work for the job broke off; it is taken up again")
                 time.sleep(_AGAIN_SECONDS)
             finally:
-                with self._lock:
-                    del self._activities[job_id]
+                self._leave(job_id)
                 self._wake.set()
+
+    def _leave(self, job_id: str) -> None:
+        with self._lock:
+            del self._activities[job_id]
 
     def _end(self, end: End) -> None:
         with self._lock:
