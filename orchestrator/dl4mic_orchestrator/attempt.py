@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Protocol
 from dl4mic.check import Request
 from dl4mic.v1.job_pb2 import Job as JobMessage
 from dl4mic.v1.job_pb2 import JobError, JobEvent
+from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.arrival import FROM_CHECKPOINT, await_arrival, last_word, unavailable
 from dl4mic_orchestrator.backends.base import (
     Backend,
@@ -188,7 +188,7 @@ class Attempts:
             job_id=job.id,
             attempt=job.attempt,
             project=job.project,
-            create_time=time.time(),
+            create_time=steady.now(),
         )
 
     def _has_begun(self, job: JobMessage, instance: Instance | None) -> bool:
@@ -291,7 +291,7 @@ class Attempts:
             if probe.place and not place:
                 place = probe.place
                 found = {**state, **probe.found}
-                self.store.instances.give_place(instance.id, found, place, time.time())
+                self.store.instances.give_place(instance.id, found, place, steady.now())
                 self.placed()
             if probe.waiting not in ("", said):
                 said = probe.waiting

@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
+from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.gauges import PlaceGauges, StoreGauges, WorkerGauges
 from dl4mic_orchestrator.gpu_time import GpuTime
 from dl4mic_orchestrator.records import Gpu, Instance
@@ -145,8 +146,9 @@ class Metrics:
         """Account for an instance that has given its place back."""
         self._gpu_time.freed(instance)
         if job.HasField("start_time"):
-            started = job.start_time.ToNanoseconds() / 1e9 - instance.create_time
-            self._start_up.labels(instance.network).observe(max(started, 0.0))
+            held = steady.now() - instance.create_time
+            ran = time.time() - job.start_time.ToNanoseconds() / 1e9
+            self._start_up.labels(instance.network).observe(max(held - ran, 0.0))
 
     def silent(self, job_id: str) -> None:
         """Expect no more signs of life of a job."""

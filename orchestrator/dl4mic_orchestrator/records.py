@@ -216,6 +216,9 @@ class Instance:
         The backend's own JSON record of it.
     place
         Where it runs, in the backend's words.
+    create_time
+        Since when it waits for its place or, once it has one, holds it, in seconds since 1970 by a clock that never
+        jumps.
     """
 
     id: str

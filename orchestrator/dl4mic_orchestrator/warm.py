@@ -147,7 +147,7 @@ class WarmPool:
                 network=key.network,
                 state=InstanceState.LAUNCHING,
                 grant=grant,
-                create_time=time.time(),
+                create_time=steady.now(),
             )
             self._instances.add(instance)
             entry.instance = instance
@@ -276,7 +276,7 @@ class WarmPool:
         state = self._backend.launch(spec, lambda state: self._save(instance.id, state))
         end = time.monotonic() + self._start_seconds
         state, probe = await_arrival(self._backend, state, lambda probe: _check_time(probe, end))
-        self._instances.give_place(instance.id, state, probe.place, time.time())
+        self._instances.give_place(instance.id, state, probe.place, steady.now())
         await_serving(
             probe.address,
             lambda: not self._backend.probe([state])[0].alive,

@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 from dl4mic.locations import Locations
 from dl4mic.manifest import read_service
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
-from dl4mic_orchestrator import attempt, follow, reconcile, steady
+from dl4mic_orchestrator import follow, reconcile, steady
 from dl4mic_orchestrator.attempt import Attempts
 from dl4mic_orchestrator.backends.base import LaunchSpec, Probe, State, UnavailableError
 from dl4mic_orchestrator.briefing import Briefing
@@ -350,7 +350,7 @@ def played(world: World) -> Iterator[None]:
         with write(self) as connection:
             yield connection
 
-    modules = (attempt, follow, reconcile, steady)
+    modules = (follow, reconcile, steady)
     patches = [mock.patch.object(module, "time", world.time) for module in modules]
     patches += [mock.patch.object(Database, "write", paused_write), mock.patch("os.fsync")]
     for each in patches:

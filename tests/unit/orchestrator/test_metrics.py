@@ -122,6 +122,15 @@ def test_an_instance_counts_its_gpus_when_it_has_a_place_and_a_job(
     assert not world.has("dl4mic_gpu_seconds_total")
 
 
+def test_a_clock_that_was_put_right_makes_no_start_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = world.running()
+    monkeypatch.setattr(steady, "_ORIGIN", steady._ORIGIN - 3600)
+    world.metrics.freed(instance(create_time=steady.now() - 10), job)
+    assert world.value("dl4mic_start_up_seconds_sum") == pytest.approx(10, abs=5)
+
+
 def test_what_a_gpu_does_is_added_up_over_the_workers(world: World) -> None:
     for name, load in (("a", 0.2), ("b", 0.6)):
         sign = Heartbeat(memory_bytes=1, gpu_memory_bytes=5, gpu_utilisation=load)

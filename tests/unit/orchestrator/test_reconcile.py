@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from dl4mic.v1.job_pb2 import Job
+from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.records import Device, Grant, Instance, InstanceState, WarmKey
 from dl4mic_orchestrator.warm import NoWarmInstanceError, WarmPool
 
@@ -97,3 +98,14 @@ def test_who_waits_for_an_image_hears_that_no_thread_can_be_started(
         with pytest.raises(NoWarmInstanceError, match="can't start new thread"):
             call.result(20.0)
     assert not world.store.instances.all()
+
+
+def test_since_when_a_job_has_an_instance_is_told_by_the_clock_that_the_plan_reads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steady, "_ORIGIN", 0.0)
+    submit(world)
+    pass_by(world)
+    world.reconciler.turn()
+    (row,) = world.store.instances.all()
+    assert row.create_time == pytest.approx(steady.now(), abs=600)

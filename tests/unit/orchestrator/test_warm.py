@@ -14,7 +14,7 @@ import pytest
 from servers import FAKES
 
 from dl4mic.manifest import read_service
-from dl4mic_orchestrator import warm
+from dl4mic_orchestrator import steady, warm
 from dl4mic_orchestrator.backends.base import LaunchSpec, Probe, State, UnavailableError
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.records import Device, Grant, InstanceState, WarmKey
@@ -173,6 +173,15 @@ def test_who_waits_hears_why_an_instance_cannot_be_started_and_its_place_is_free
     with pytest.raises(NoWarmInstanceError, match="no room for the environment"):
         call.result(10)
     assert not world.instances.all() and not world.pool.busy
+
+
+def test_since_when_an_instance_is_there_is_told_by_the_clock_that_the_plan_reads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steady, "_ORIGIN", 0.0)
+    world.idle()
+    (row,) = world.instances.all()
+    assert row.create_time == pytest.approx(steady.now(), abs=600)
 
 
 def test_an_instance_that_cannot_be_ended_holds_no_place(world: World) -> None:
