@@ -39,6 +39,9 @@ AT_ONCE = 2
 """Parts side by side: most of them take one core, and wait for servers half of their time."""
 
 QUICK = ("architecture", "unit", "contract", "images", "chart")
+SCHEDULES = "tests/unit/orchestrator/test_schedules.py"
+"""Takes as long as half of the quick ones, and is one file, which one process would be left with."""
+
 RUNNING = "{}.{}".format(*sys.version_info)
 
 IMAGES = ("dl4mic-orchestrator", "dl4mic-fakes", demo.image_of(demo.network_of_the_readme()))
@@ -119,7 +122,9 @@ def parts() -> list[Part]:
     """Run everything: what the rest needs first, then the rest side by side."""
     cluster = ("-m", "not slow", "--timeout", CLUSTER_SECONDS, "tests/cluster")
     first = [
-        partial(_here, ", ".join(QUICK), *SPREAD, *map("tests/{}".format, QUICK)),
+        partial(
+            _here, ", ".join(QUICK), *SPREAD, "--ignore", SCHEDULES, *map("tests/{}".format, QUICK)
+        ),
         images,
     ]
     variables, absent = _peers()
@@ -127,6 +132,7 @@ def parts() -> list[Part]:
         partial(_here, "cluster", *cluster),
         partial(_here, "integration", "tests/integration"),
         partial(_here, "documentation", "tests/docs"),
+        partial(_here, "schedules", SCHEDULES),
         *(partial(_service, folder, variables) for folder in _service_folders()),
         *(partial(_sdk_under, each) for each in SDK_PYTHONS if each != RUNNING),
         partial(_service_under, SDK_PYTHONS[0]),
