@@ -16,7 +16,7 @@ class WarmWish:
 
     key: WarmKey
     needs: Needs
-    service: str = ""
+    service: str
 
 
 @dataclass(frozen=True, slots=True)

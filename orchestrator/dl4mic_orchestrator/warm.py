@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
+
+from dl4mic.server import RpcError
 from dl4mic.v1.network_pb2_grpc import NetworkServiceStub
 from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.arrival import await_arrival
@@ -34,8 +37,19 @@ _ENDS = "the orchestrator ends"
 log = logging.getLogger(__name__)
 
 
-class NoWarmInstanceError(Exception):
-    """No warm instance could be had; the message says why."""
+class NoWarmInstanceError(RpcError):
+    """No warm instance could be had; the caller reads why, and what else there is.
+
+    The code is none that clients try again by themselves: they have waited long enough.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"no service can take the image: {message}",
+            "NO_WARM_INSTANCE",
+            "Try again later, or predict a folder: that is a job, which waits for its place.",
+        )
 
 
 @dataclass

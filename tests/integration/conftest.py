@@ -28,7 +28,7 @@ class Orchestrator(Server):
 
     def __init__(self, workspace: Path, data: Path) -> None:
         self.kind = "orchestrator"
-        self.workspace = workspace
+        self.workspace = self.folder = workspace
         self.data = data
         self.flags: list[str] = []
         self.listen = f"unix://{workspace}/o.sock"

@@ -83,7 +83,7 @@ def hosts(orchestrator: Orchestrator, job_id: str) -> list[int]:
 
 
 def workers(orchestrator: Orchestrator, job_id: str) -> list[int]:
-    return processes_with(f"dl4mic_sdk.worker {orchestrator.workspace}/jobs/{job_id}/")
+    return orchestrator.processes_of(job_id, "dl4mic_sdk.worker")
 
 
 def signal_all(pids: list[int], number: signal.Signals) -> None:

@@ -217,7 +217,7 @@ def test_a_warm_instance_ends_when_its_time_is_up() -> None:
 
 def test_a_warm_wish_goes_first() -> None:
     one = replace(NO_GPU, cpus=1)
-    snapshot = world(job("a"), capacity=one, wishes=(WarmWish(KEY, NEEDS["gpu"]),))
+    snapshot = world(job("a"), capacity=one, wishes=(WarmWish(KEY, NEEDS["gpu"], "s"),))
     decisions = plan(snapshot)
     assert of_kind(LaunchWarm, decisions) == [LaunchWarm(KEY, Grant(1, GIB))]
     assert of_kind(Launch, decisions) == []

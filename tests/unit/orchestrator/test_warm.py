@@ -10,10 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
 
+import grpc
 import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
 from servers import FAKES
 
 from dl4mic.manifest import read_service
+from dl4mic.server import status_of
 from dl4mic_orchestrator import steady, warm
 from dl4mic_orchestrator.backends.base import LaunchSpec, Probe, State, UnavailableError
 from dl4mic_orchestrator.catalog import Catalog
@@ -173,6 +176,17 @@ def test_who_waits_hears_why_an_instance_cannot_be_started_and_its_place_is_free
     with pytest.raises(NoWarmInstanceError, match="no room for the environment"):
         call.result(10)
     assert not world.instances.all() and not world.pool.busy
+
+
+def test_who_waits_in_vain_hears_what_else_there_is(world: World) -> None:
+    with pytest.raises(NoWarmInstanceError) as caught, world.pool.lease(KEY, 0.05):
+        pass
+    status = status_of(caught.value)
+    assert status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert "no place became free" in status.message
+    info = ErrorInfo()
+    assert status.details[0].Unpack(info) and "predict a folder" in info.metadata["hint"]
+    assert world.pool.wishes() == []
 
 
 def test_since_when_an_instance_is_there_is_told_by_the_clock_that_the_plan_reads(
