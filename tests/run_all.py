@@ -50,6 +50,9 @@ IMAGES = ("dl4mic-orchestrator", "dl4mic-fakes", demo.image_of(demo.network_of_t
 CLUSTER_SECONDS = "1800"
 """For one test on a cluster, which the first one starts."""
 
+PART_SECONDS = "2400"
+"""Twice what the longest part takes: one whose server hangs names what failed, instead of waiting in each test."""
+
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
 
 
@@ -71,7 +74,7 @@ def pytest(name: str, python: Path, *arguments: str, **variables: str) -> Part:
         environment["PYTHONPATH"] = environments.source_path()
     print(f"... {name}", flush=True)
     started = time.monotonic()
-    command = [str(python), "-m", "pytest", *arguments]
+    command = [str(python), "-m", "pytest", "--session-timeout", PART_SECONDS, *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

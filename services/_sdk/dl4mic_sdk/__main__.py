@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -79,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # Else gRPC does work of its own in each child between fork and exec, where its locks may be held for ever; Python
+    # starts processes by fork until 3.9. It reads this when it is imported.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     from dl4mic.manifest import ManifestError
     from dl4mic_sdk.host.serve import JsonFormatter, Settings, serve
 

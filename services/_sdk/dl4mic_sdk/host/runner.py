@@ -163,8 +163,8 @@ class Runner:
             return lambda: end(record, job.attempt, "FAILED", words)
         record.change_state(job.attempt, "STARTING")
         deadline = self._deadlines.get(job.id)
+        worker = Attempt(folder, deadline, self._silence_seconds, lambda: self._look(record))
         with self._changed:
-            worker = Attempt(folder, deadline, self._silence_seconds, lambda: self._look(record))
             self._worker = worker
             if self._closing or record.folder.cancel_requested:
                 worker.stop()
