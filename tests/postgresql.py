@@ -19,6 +19,10 @@ import psycopg
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _START_SECONDS = 60
+_CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
 
 
 class PostgresqlMissingError(Exception):
@@ -48,10 +52,20 @@ class Server:
     def cut(self) -> None:
         """End every session from the server's side, as a restart of it does."""
         with psycopg.connect(self._words(), autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )
+            connection.execute(_CUT)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Let nobody reach it for a while."""
+        socket = next(each for each in self._folder.glob(".s.PGSQL.*") if each.is_socket())
+        hidden = socket.with_name("hidden")
+        with psycopg.connect(self._words(), autocommit=True) as connection:
+            socket.rename(hidden)
+            connection.execute(_CUT)
+        try:
+            yield
+        finally:
+            hidden.rename(socket)
 
     def wait(self) -> None:
         """Return when it answers."""

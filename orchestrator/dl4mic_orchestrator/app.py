@@ -6,7 +6,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import math
 import shutil
 import sys
 import threading
@@ -28,6 +27,7 @@ from dl4mic.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
 from dl4mic_orchestrator.allowances import DiskUse
 from dl4mic_orchestrator.api.catalog import CatalogApi
 from dl4mic_orchestrator.api.data import DataApi
+from dl4mic_orchestrator.api.errors import translate
 from dl4mic_orchestrator.api.job import JobApi
 from dl4mic_orchestrator.api.maintenance import MaintenanceApi
 from dl4mic_orchestrator.api.model import ModelApi
@@ -128,6 +128,7 @@ class App:
             self._settings.address,
             self._servicers(),
             interceptors=[self.callers, self._authentication],
+            translate=translate,
             credentials=self._certificate.credentials() if self._certificate else None,
         )
         log.info("serving on %s", self._listening.address)
@@ -143,11 +144,12 @@ class App:
             Another orchestrator works on the store now: this one was away from it for too long.
         """
         limit = self._settings.exit_when_idle_seconds
-        limit = math.inf if limit is None else limit
         since = time.monotonic()
-        while not ending.wait(min(1.0, limit / 4)):
+        while not ending.wait(1.0 if limit is None else min(1.0, limit / 4)):
             if self.store.lost.is_set():
                 raise WorkspaceBusyError("another orchestrator has taken the store over")
+            if limit is None:
+                continue
             since = max(since, self.callers.last_call)
             if self.callers.present or not self.reconciler.idle:
                 since = time.monotonic()

@@ -38,7 +38,7 @@ from dl4mic_orchestrator.follow import (
 from dl4mic_orchestrator.interruption import Interrupted, Interruption
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
 from dl4mic_orchestrator.settle import Settlement
-from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.store import Store, StoreError
 
 LAST_SECONDS = 5.0
 """What an instance has for its own end after its job has ended."""
@@ -368,6 +368,8 @@ class Attempts:
             return work()
         except Interrupted:
             return None
+        except StoreError:
+            raise  # no fault of the job's, which is taken up again when the store answers
         except Exception as error:
             return job_error(error)
 

@@ -29,7 +29,7 @@ from dl4mic_orchestrator.plan import (
 from dl4mic_orchestrator.records import Instance, Needs
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.snapshot import Limits, Snapshot
-from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.store import Store, StoreAwayError
 from dl4mic_orchestrator.warm import Entry, WarmPool, put_away
 
 _LONGEST_SLEEP_SECONDS = 30.0
@@ -93,8 +93,13 @@ class Reconciler:
 
     @property
     def idle(self) -> bool:
-        """Say whether there is nothing to do and nobody to wait for."""
-        return not self._activities and not self._warm.busy and not self._store.jobs.open_jobs()
+        """Say whether there is nothing to do and nobody to wait for; while the store is away, nobody knows."""
+        if self._activities or self._warm.busy:
+            return False
+        try:
+            return not self._store.jobs.open_jobs()
+        except StoreAwayError:
+            return False
 
     def run(self) -> None:
         """Reconcile until `stop` is called."""

@@ -19,6 +19,7 @@ from dl4mic_orchestrator.plan import Cause
 from dl4mic_orchestrator.records import Failure, JobState
 from dl4mic_orchestrator.registry import Origin, Registry
 from dl4mic_orchestrator.shortage import disk_full, is_of_disk
+from dl4mic_orchestrator.store import StoreError
 from dl4mic_orchestrator.store.jobs import JobStore
 
 log = logging.getLogger(__name__)
@@ -121,6 +122,8 @@ class Settlement:
             if not published.exists():
                 made.rename(published)
             model = self._register(job, published)
+        except StoreError:
+            raise  # it is begun again when the store answers
         except Exception as error:
             # Whatever it is: were it to break the work off, the publication would be begun again for ever.
             log.exception("the results could not be published")

@@ -152,11 +152,27 @@ def _pack(status: status_pb2.Status, detail: Any) -> None:
     status.details.add().CopyFrom(packed)
 
 
-class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
-    """Ends a call that raised with the status of its error, and bounds streams; no traceback reaches a client."""
+Translate = Callable[[Exception], Exception]
 
-    def __init__(self, streams: Streams) -> None:
+
+def _as_it_is(error: Exception) -> Exception:
+    return error
+
+
+class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
+    """Ends a call that raised with the status of its error, and bounds streams; no traceback reaches a client.
+
+    Parameters
+    ----------
+    streams
+        Bounds them.
+    translate
+        Makes a `RpcError` of an error that the server knows; others come back as they are.
+    """
+
+    def __init__(self, streams: Streams, translate: Translate = _as_it_is) -> None:
         self._streams = streams
+        self._translate = translate
 
     def intercept_service(self, continuation: Callable[..., Any], details: Any) -> Any:
         """Wrap the behaviour of the call's handler."""
@@ -164,7 +180,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
         if handler is None:
             return None
         wraps = {
-            "unary_unary": _answering,
+            "unary_unary": self._answering,
             "stream_unary": self._receiving,
             "unary_stream": self._sending,
             "stream_stream": self._conversing,
@@ -174,54 +190,52 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
                 return handler._replace(**{kind: wrap(getattr(handler, kind))})
         return handler
 
+    def _answering(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            with self._told(context):
+                return behaviour(request, context)
+
+        return call
+
     def _receiving(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            with _told(context), self._streams.admit(context) as stream:
+            with self._told(context), self._streams.admit(context) as stream:
                 return behaviour(stream.incoming(requests), context)
 
         return call
 
     def _sending(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            with _told(context), self._streams.admit(context) as stream:
+            with self._told(context), self._streams.admit(context) as stream:
                 yield from stream.outgoing(behaviour(request, context))
 
         return call
 
     def _conversing(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            with _told(context), self._streams.admit(context) as stream:
+            with self._told(context), self._streams.admit(context) as stream:
                 yield from stream.outgoing(behaviour(stream.incoming(requests), context))
 
         return call
 
-
-def _answering(behaviour: Callable[..., Any]) -> Callable[..., Any]:
-    def call(request: Any, context: grpc.ServicerContext) -> Any:
-        with _told(context):
-            return behaviour(request, context)
-
-    return call
-
-
-@contextmanager
-def _told(context: grpc.ServicerContext) -> Iterator[None]:
-    """Tell the caller of an error; one that has gone, or was cut, hears nothing, and that is no fault of ours."""
-    try:
-        yield
-    except TooManyStreamsError:
-        busy = RpcError(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "the server holds as many watches and transfers as it can",
-            "TOO_MANY_STREAMS",
-            "Try again later, or ask the server's other users to close watches that they do not need.",
-        )
-        context.abort_with_status(rpc_status.to_status(status_of(busy)))
-    except Exception as error:
-        if not context.is_active():
-            log.info("a call was cut short: %s", type(error).__name__)
-            raise
-        context.abort_with_status(rpc_status.to_status(status_of(error)))
+    @contextmanager
+    def _told(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Tell the caller of an error; one that has gone, or was cut, hears nothing, and that is no fault of ours."""
+        try:
+            yield
+        except TooManyStreamsError:
+            busy = RpcError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "the server holds as many watches and transfers as it can",
+                "TOO_MANY_STREAMS",
+                "Try again later, or ask the server's other users to close watches that they do not need.",
+            )
+            context.abort_with_status(rpc_status.to_status(status_of(busy)))
+        except Exception as error:
+            if not context.is_active():
+                log.info("a call was cut short: %s", type(error).__name__)
+                raise
+            context.abort_with_status(rpc_status.to_status(status_of(self._translate(error))))
 
 
 class Listening(NamedTuple):
@@ -238,6 +252,7 @@ def listen(
     *,
     workers: int = WORKERS,
     interceptors: Sequence[Any] = (),
+    translate: Translate = _as_it_is,
     credentials: Optional[grpc.ServerCredentials] = None,
 ) -> Listening:
     """Start a server of the contract with health and reflection.
@@ -252,6 +267,8 @@ def listen(
         Calls answered at once; seven in eight of them may be streams.
     interceptors
         Called outside of the translation of errors.
+    translate
+        Makes a `RpcError` of an error that the server knows; others come back as they are.
 
     Returns
     -------
@@ -265,7 +282,7 @@ def listen(
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=workers, thread_name_prefix="rpc"),
-        interceptors=[*interceptors, CallInterceptor(Streams(workers * 7 // 8))],
+        interceptors=[*interceptors, CallInterceptor(Streams(workers * 7 // 8), translate)],
         options=[("grpc.so_reuseport", 0), *_KEEPALIVE],
     )
     for add, servicer in servicers.items():

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,6 +78,25 @@ def test_a_training_by_token_over_tls_with_its_record_on_postgresql(
     assert orchestrator.stop() == 0
     log = (orchestrator.workspace / "test.log").read_text()
     assert token not in log and "ListJobs" in log
+
+
+def test_a_job_goes_on_while_the_database_is_away(
+    new_orchestrator: New, database: postgresql.Server
+) -> None:
+    orchestrator = new_orchestrator("--store", database.new_url())
+    orchestrator.train("t1", epochs=60, step_seconds=0.02)
+    orchestrator.wait_for("t1", "progress")
+    with database.away():
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError) as caught:
+                orchestrator.job("t1")
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "the server's database does not answer" in caught.value.details()
+            time.sleep(0.5)
+    job = orchestrator.wait("t1")
+    assert (job.state, job.attempt) == (Job.SUCCEEDED, 1), job.error
+    numbers = [event.sequence for event in orchestrator.events("t1")]
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_a_second_server_on_the_same_database_is_refused(

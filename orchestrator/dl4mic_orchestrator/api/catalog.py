@@ -25,7 +25,6 @@ from dl4mic.v1.catalog_pb2 import (
 from dl4mic.v1.catalog_pb2_grpc import CatalogServiceServicer
 from dl4mic.v1.network_pb2 import Network
 from dl4mic_orchestrator import records
-from dl4mic_orchestrator.api.errors import translated
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.plan import waits_for
 from dl4mic_orchestrator.store import Store
@@ -66,8 +65,7 @@ class CatalogApi(CatalogServiceServicer):
 
     def GetNetwork(self, request: GetNetworkRequest, context: grpc.ServicerContext) -> Network:
         """Answer with one network."""
-        with translated():
-            return self._catalog.network(request.network)
+        return self._catalog.network(request.network)
 
     def ListInstances(
         self, request: ListInstancesRequest, context: grpc.ServicerContext
@@ -103,9 +101,8 @@ class CatalogApi(CatalogServiceServicer):
         self, request: ExplainJobRequest, context: grpc.ServicerContext
     ) -> ExplainJobResponse:
         """Say why a job waits."""
-        with translated():
-            job = self._store.jobs.get(request.job_id)
-            waiting = self._store.jobs.message(job.id).waiting_reason
+        job = self._store.jobs.get(request.job_id)
+        waiting = self._store.jobs.message(job.id).waiting_reason
         if job.state.ended or job.state is records.JobState.RUNNING:
             return ExplainJobResponse()
         reason, jobs_ahead = self._explain(job.id)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 
 import grpc
 from google.rpc import error_details_pb2
@@ -15,6 +15,7 @@ from dl4mic.server import RpcError
 from dl4mic_orchestrator.catalog import UnknownNetworkError
 from dl4mic_orchestrator.dependents import Obstacle
 from dl4mic_orchestrator.registry import BrokenModelError
+from dl4mic_orchestrator.store import StoreError
 from dl4mic_orchestrator.store.feed import JobGoneError
 from dl4mic_orchestrator.store.jobs import (
     JobExistsError,
@@ -36,15 +37,24 @@ _CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     BrokenModelError: (grpc.StatusCode.DATA_LOSS, "MODEL_BROKEN"),
 }
 
+log = logging.getLogger(__name__)
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise errors of store, catalogue and registry as `RpcError`."""
-    try:
-        yield
-    except tuple(_CODES) as error:
-        code, reason = next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
-        raise RpcError(code, str(error), reason) from error
+
+def translate(error: Exception) -> Exception:
+    """Make an `RpcError` of an error of store, catalogue or registry, and leave any other as it is."""
+    if isinstance(error, StoreError):
+        log.error("a call failed, since the store cannot be used", exc_info=error)
+        return RpcError(
+            grpc.StatusCode.UNAVAILABLE,
+            "the server's database does not answer",
+            "STORE_UNAVAILABLE",
+            "Try again in a minute; tell the administrator if that goes on.",
+        )
+    for kind in type(error).__mro__:
+        if kind in _CODES:
+            code, reason = _CODES[kind]
+            return RpcError(code, str(error), reason)
+    return error
 
 
 def check_unused(what: str, obstacles: Sequence[Obstacle], reason: str) -> None:

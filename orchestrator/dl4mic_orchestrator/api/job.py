@@ -30,7 +30,7 @@ from dl4mic.v1.job_pb2 import (
     WatchJobRequest,
 )
 from dl4mic.v1.job_pb2_grpc import JobServiceServicer
-from dl4mic_orchestrator.api.errors import check_unused, translated
+from dl4mic_orchestrator.api.errors import check_unused
 from dl4mic_orchestrator.dependents import Obstacle
 from dl4mic_orchestrator.registry.content import size_of_folder
 from dl4mic_orchestrator.store.jobs import Filter, JobStore
@@ -69,8 +69,7 @@ class JobApi(JobServiceServicer):
 
     def GetJob(self, request: GetJobRequest, context: grpc.ServicerContext) -> Job:
         """Answer with a job as it is now."""
-        with translated():
-            return self._jobs.message(request.job_id)
+        return self._jobs.message(request.job_id)
 
     def ListJobs(self, request: ListJobsRequest, context: grpc.ServicerContext) -> ListJobsResponse:
         """Answer with the jobs that pass the filters, newest first."""
@@ -95,7 +94,7 @@ class JobApi(JobServiceServicer):
     ) -> Iterator[JobEvent]:
         """Send events as they come, until the job has ended."""
         after = request.after_sequence
-        with translated(), self._jobs.watched(request.job_id) as feed:
+        with self._jobs.watched(request.job_id) as feed:
             context.add_callback(feed.wake)
             while context.is_active() and not feed.is_over(after):
                 for event in feed.behind(after, _WATCH_SECONDS):
@@ -104,8 +103,7 @@ class JobApi(JobServiceServicer):
 
     def ReadLog(self, request: ReadLogRequest, context: grpc.ServicerContext) -> ReadLogResponse:
         """Answer with a piece of an attempt's log."""
-        with translated():
-            job = self._jobs.message(request.job_id)
+        job = self._jobs.message(request.job_id)
         attempt = request.attempt or job.attempt
         if not 0 < attempt <= job.attempt:
             raise refuse("attempt", f"job {job.id} has had {job.attempt} attempts")
@@ -121,15 +119,13 @@ class JobApi(JobServiceServicer):
 
     def CancelJob(self, request: CancelJobRequest, context: grpc.ServicerContext) -> Job:
         """Note that a job shall end; it is CANCELLED when its process is gone."""
-        with translated():
-            job = self._jobs.request_cancel(request.job_id)
+        job = self._jobs.request_cancel(request.job_id)
         self._wake()
         return job
 
     def RetryJob(self, request: RetryJobRequest, context: grpc.ServicerContext) -> Job:
         """Open a new attempt of a failed or cancelled job."""
-        with translated():
-            job = self._jobs.open_by_hand(request.job_id)
+        job = self._jobs.open_by_hand(request.job_id)
         self._wake()
         return job
 
@@ -137,10 +133,9 @@ class JobApi(JobServiceServicer):
         self, request: DeleteJobRequest, context: grpc.ServicerContext
     ) -> DeleteJobResponse:
         """Delete the record and folder of an ended job that no open one needs."""
-        with translated():
-            self._jobs.get(request.job_id)
-            check_unused(f"job {request.job_id}", self._obstacles(request.job_id), "JOB_IN_USE")
-            self._jobs.delete(request.job_id)
+        self._jobs.get(request.job_id)
+        check_unused(f"job {request.job_id}", self._obstacles(request.job_id), "JOB_IN_USE")
+        self._jobs.delete(request.job_id)
         folder = self._folder / request.job_id
         freed = size_of_folder(folder)
         shutil.rmtree(folder, ignore_errors=True)

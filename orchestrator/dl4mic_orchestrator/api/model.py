@@ -25,7 +25,7 @@ from dl4mic.v1.model_pb2 import (
 from dl4mic.v1.model_pb2_grpc import ModelServiceServicer
 from dl4mic.v1.parameter_pb2 import ParameterValue
 from dl4mic_orchestrator import records
-from dl4mic_orchestrator.api.errors import check_unused, translated
+from dl4mic_orchestrator.api.errors import check_unused
 from dl4mic_orchestrator.dependents import Obstacle
 from dl4mic_orchestrator.registry import Registry
 
@@ -47,8 +47,7 @@ class ModelApi(ModelServiceServicer):
 
     def GetModel(self, request: GetModelRequest, context: grpc.ServicerContext) -> Model:
         """Answer with one version."""
-        with translated():
-            return self._message(self._registry.rows.find(request.model))
+        return self._message(self._registry.rows.find(request.model))
 
     def ListModels(
         self, request: ListModelsRequest, context: grpc.ServicerContext
@@ -69,10 +68,9 @@ class ModelApi(ModelServiceServicer):
         check_name(request.alias, "alias")
         if request.alias.isdigit():
             raise refuse("alias", f"{request.alias!r} would read as a version; use a word")
-        with translated():
-            model = self._registry.rows.find(request.model)
-            self._registry.rows.set_alias(model, request.alias)
-            return self._message(self._registry.rows.find(model.tag))
+        model = self._registry.rows.find(request.model)
+        self._registry.rows.set_alias(model, request.alias)
+        return self._message(self._registry.rows.find(model.tag))
 
     def DeleteModel(
         self, request: DeleteModelRequest, context: grpc.ServicerContext
@@ -81,10 +79,9 @@ class ModelApi(ModelServiceServicer):
         name, _, version = request.model.partition(":")
         if not version.isdigit():
             raise refuse("model", f"{request.model!r}: name the version, {name}:VERSION")
-        with translated():
-            model = self._registry.rows.find(request.model)
-            check_unused(model.tag, self._obstacles(model), "MODEL_IN_USE")
-            return DeleteModelResponse(freed_bytes=self._registry.delete(model))
+        model = self._registry.rows.find(request.model)
+        check_unused(model.tag, self._obstacles(model), "MODEL_IN_USE")
+        return DeleteModelResponse(freed_bytes=self._registry.delete(model))
 
     def _message(self, model: records.Model) -> Model:
         record: Mapping[str, Any] = json.loads(model.record)

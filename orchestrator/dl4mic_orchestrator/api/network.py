@@ -38,7 +38,7 @@ from dl4mic.v1.request_pb2 import (
     QcRequest,
     TrainRequest,
 )
-from dl4mic_orchestrator.api.errors import relayed, translated
+from dl4mic_orchestrator.api.errors import relayed
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.front.tokens import Identity
 from dl4mic_orchestrator.records import Allowance, Capacity, Device, Model, WarmKey
@@ -208,8 +208,7 @@ class NetworkApi(NetworkServiceServicer):
 
     def Describe(self, request: DescribeRequest, context: grpc.ServicerContext) -> Network:
         """Answer with a network's manifest and the devices of this machine."""
-        with translated():
-            known = self._admission.catalog.network(request.network)
+        known = self._admission.catalog.network(request.network)
         network = Network()
         network.CopyFrom(known)
         for gpu in self._admission.capacity().gpus:
@@ -259,27 +258,25 @@ class NetworkApi(NetworkServiceServicer):
 
     def _take(self, request: Request, context: grpc.ServicerContext) -> Job:
         local = is_local(context)
-        with translated():
-            job = self._admission.admit(request, local=local, caller=self._identify(context))
+        job = self._admission.admit(request, local=local, caller=self._identify(context))
         self._wake()
         return job
 
     def _warm_key(self, header: PredictImageRequest.Header, *, local: bool) -> WarmKey:
-        with translated():
-            network = self._admission.catalog.network(header.network)
-            self._check_header(header, network)
-            check_image(header.image, network)
-            model = self._registered(header.model, network.name, local=local)
-            registry = self._admission.registry
-            if model is None:
-                folder = self._admission.locations.resolve(header.model.name, _MODEL_NAME, local)
-            else:
-                folder = registry.locate(model)
-            weights = header.model.weights or "best"
-            device = Device(header.device or JobOptions.AUTO)
-            key = WarmKey(network.name, str(folder), weights, device)
-            if model is not None and not self._warm.holds(key):
-                registry.folder(model)  # is about to be read, so it is checked
+        network = self._admission.catalog.network(header.network)
+        self._check_header(header, network)
+        check_image(header.image, network)
+        model = self._registered(header.model, network.name, local=local)
+        registry = self._admission.registry
+        if model is None:
+            folder = self._admission.locations.resolve(header.model.name, _MODEL_NAME, local)
+        else:
+            folder = registry.locate(model)
+        weights = header.model.weights or "best"
+        device = Device(header.device or JobOptions.AUTO)
+        key = WarmKey(network.name, str(folder), weights, device)
+        if model is not None and not self._warm.holds(key):
+            registry.folder(model)  # is about to be read, so it is checked
         return key
 
     def _check_header(self, header: PredictImageRequest.Header, network: Network) -> None:

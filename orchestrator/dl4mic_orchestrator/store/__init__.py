@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dl4mic_orchestrator.store.census import Census
 from dl4mic_orchestrator.store.database import Database
-from dl4mic_orchestrator.store.engines import StoreBusyError, StoreError, file_of
+from dl4mic_orchestrator.store.engines import StoreAwayError, StoreBusyError, StoreError, file_of
 from dl4mic_orchestrator.store.instances import InstanceStore
 from dl4mic_orchestrator.store.jobs import JobStore
 from dl4mic_orchestrator.store.models import ModelStore
@@ -18,6 +18,7 @@ __all__ = [
     "JobStore",
     "ModelStore",
     "Store",
+    "StoreAwayError",
     "StoreBusyError",
     "StoreError",
     "file_of",

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RootTransaction, Row, Select, inspect, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from dl4mic_orchestrator.store.engines import StoreError, open_database
+from dl4mic_orchestrator.store.engines import StoreAwayError, StoreError, open_database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _AT_ONCE = 500
@@ -21,7 +21,7 @@ HEAD = "0001"
 
 
 class Database:
-    """One database, brought to the newest schema.
+    """One database, brought to the newest schema. Each use of it raises `StoreAwayError` while it cannot be used.
 
     Parameters
     ----------
@@ -45,30 +45,40 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the database."""
-        connection, transaction = _begin(self._engines.read)
-        with connection, transaction:
-            yield connection
+        with self._told():
+            connection, transaction = _begin(self._engines.read)
+            with connection, transaction:
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that is alone in writing from its first statement on, so that it can never deadlock."""
         self._engines.look()
-        connection, transaction = _begin(self._engines.write)
-        with connection, transaction:
-            yield connection
+        with self._told():
+            connection, transaction = _begin(self._engines.write)
+            with connection, transaction:
+                yield connection
 
     def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
         """Read by one statement, which sees one state of the database without a transaction around it."""
-        try:
+        with self._told():
+            try:
+                return _fetch(self._engines.read, query)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
             return _fetch(self._engines.read, query)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        return _fetch(self._engines.read, query)
 
     def close(self) -> None:
         """Let go of the database."""
         self._engines.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except self._engines.away as error:
+            raise StoreAwayError(f"the database cannot be used: {_words(error)}") from error
 
     def _migrate(self) -> None:
         with self.write() as connection:
@@ -81,6 +91,11 @@ class Database:
             config.set_main_option("script_location", str(MIGRATIONS))
             config.attributes["connection"] = connection
             command.upgrade(config, HEAD)
+
+
+def _words(error: Exception) -> object:
+    """Say what the database said, without the statement."""
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _begin(engine: Engine) -> tuple[Connection, RootTransaction]:

@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dl4mic_orchestrator.store.reserve import Reserve
@@ -56,6 +55,10 @@ class StoreBusyError(StoreError):
     """Another orchestrator works on the database."""
 
 
+class StoreAwayError(StoreError):
+    """The server of the database does not answer, or takes nothing; it may again at any time."""
+
+
 @dataclass(frozen=True)
 class Engines:
     """How a database is reached.
@@ -70,12 +73,15 @@ class Engines:
         Called before each of these.
     lost
         Set when another orchestrator was found to have the lock.
+    away
+        Errors of a server that is away for a while; a file is there or not.
     """
 
     read: Engine
     write: Engine
     look: Callable[[], None]
     lost: threading.Event
+    away: tuple[type[Exception], ...] = ()
 
     def close(self) -> None:
         """Let go of the database."""
@@ -104,7 +110,7 @@ def url_of(place: Path | str) -> URL:
     expected = "expected sqlite:////FOLDER/FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
     try:
         url = make_url(place)
-    except ArgumentError:
+    except exc.ArgumentError:
         raise ValueError(f"the store's URL is none: {expected}") from None
     kind = url.get_backend_name()
     if kind == POSTGRESQL:
@@ -160,7 +166,8 @@ def _postgresql(url: URL) -> Engines:
         event.listen(engine, "begin", partial(_begin, statement))
     lost = threading.Event()
     event.listen(write, "connect", partial(_take_lock, lost))
-    return Engines(read, write, lambda: None, lost)
+    away = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+    return Engines(read, write, lambda: None, lost, away)
 
 
 def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:

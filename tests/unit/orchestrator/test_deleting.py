@@ -21,6 +21,7 @@ from dl4mic_orchestrator.dependents import JobFacts, listed, of_job, overlap
 from dl4mic_orchestrator.records import JobState, Model
 from dl4mic_orchestrator.registry import BentoContent, Registry
 from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.store.jobs import JobNotFoundError
 from dl4mic_orchestrator.uses import Uses
 
 
@@ -82,7 +83,7 @@ def test_a_job_whose_result_an_open_job_names_stays(
     assert (refused.reason, refused.hint) == ("JOB_IN_USE", "Wait for that job, or cancel it.")
     end(store, "b")
     api.DeleteJob(DeleteJobRequest(job_id="a"), None)
-    with pytest.raises(RpcError, match="no job 'a'"):
+    with pytest.raises(JobNotFoundError, match="no job 'a'"):
         api.DeleteJob(DeleteJobRequest(job_id="a"), None)
 
 

@@ -10,7 +10,7 @@ from postgresql import Server
 
 from dl4mic.v1.job_pb2 import Job
 from dl4mic_orchestrator.records import JobState
-from dl4mic_orchestrator.store import Store, StoreBusyError
+from dl4mic_orchestrator.store import Store, StoreAwayError, StoreBusyError
 from dl4mic_orchestrator.store.engines import url_of
 
 SECRET = "hush"
@@ -65,6 +65,23 @@ def test_work_goes_on_when_the_server_comes_back(server: Server) -> None:
     assert store.jobs.get("a").state is JobState.PENDING
     store.jobs.create(job("b"))
     assert [each.id for each in store.jobs.open_jobs()] == ["a", "b"]
+    store.close()
+
+
+def test_a_server_that_is_away_is_no_end(server: Server) -> None:
+    store = Store(server.new_url())
+    store.jobs.create(job("a"))
+    with server.away():
+        uses = (
+            lambda: store.jobs.get("a"),
+            store.jobs.open_jobs,
+            lambda: store.jobs.create(job("b")),
+        )
+        for use in uses:
+            with pytest.raises(StoreAwayError, match="the database cannot be used"):
+                use()
+    assert [each.id for each in store.jobs.open_jobs()] == ["a"]
+    store.jobs.create(job("b"))
     store.close()
 
 
