@@ -78,7 +78,7 @@ class Database:
         try:
             yield
         except self._engines.away as error:
-            raise StoreAwayError(f"the database cannot be used: {_words(error)}") from error
+            raise StoreAwayError(f"the store cannot be reached: {_words(error)}") from error
 
     def _migrate(self) -> None:
         with self.write() as connection:

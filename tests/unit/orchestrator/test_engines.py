@@ -78,7 +78,7 @@ def test_a_server_that_is_away_is_no_end(server: Server) -> None:
             lambda: store.jobs.create(job("b")),
         )
         for use in uses:
-            with pytest.raises(StoreAwayError, match="the database cannot be used"):
+            with pytest.raises(StoreAwayError, match="the store cannot be reached"):
                 use()
     assert [each.id for each in store.jobs.open_jobs()] == ["a"]
     store.jobs.create(job("b"))

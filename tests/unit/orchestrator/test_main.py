@@ -82,7 +82,7 @@ def test_secrets_are_not_handed_on_and_not_shown(
     ("url", "words"),
     [
         ("mysql://u:hush@h/d", "expected sqlite:////FOLDER/FILE"),
-        ("postgresql://u:hush@127.0.0.1:1/d", "the store cannot be opened"),
+        ("postgresql://u:hush@127.0.0.1:1/d", "the store cannot be reached"),
     ],
 )
 def test_a_store_that_cannot_be_had_is_named_without_its_password(
