@@ -1,75 +1,62 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Threads of which one runs at a time, from one pause to the next, as a test says: every order can be played again."""
+"""Work as of threads, of which one runs at a time, from one pause to the next, as a test says, in an order that can be
+played again. Greenlets: to switch between threads is what such a test would spend its time with."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+
+from greenlet import getcurrent, greenlet
 
 
 class Killed(BaseException):
     """The process of a fiber was killed: nothing of it runs any more, no handler of exceptions either."""
 
 
-class Fiber:
-    """One thread that runs only while its scheduler waits for it."""
+class Fiber(greenlet):
+    """Work that runs only while its scheduler waits for it."""
 
     def __init__(self, name: str, work: Callable[[], object]) -> None:
+        super().__init__()
         self.name = name
         self.at = ""
-        self.done = False
-        self.killed = False
-        # Locks as batons: semaphores are several times slower, and batons are what schedules spend their time with.
-        self._go, self._back = threading.Lock(), threading.Lock()
-        self._go.acquire()
-        self._back.acquire()
-        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
-        self._started = False
+        self._work = work
+        self._killed = False
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing of it will run any more."""
+        return self.dead or (self._killed and not self)
 
     def resume(self) -> None:
         """Let it run to its next pause, or to its end."""
-        if self.done:
-            return
-        if self._started:
-            self._go.release()
-        else:
-            self._started = True
-            self._thread.start()
-        self._back.acquire()
+        if not self.done:
+            self.parent = getcurrent()
+            self.switch()
 
     def kill(self) -> None:
         """End it where it stands."""
-        self.killed = True
-        if not self._started:
-            self.done = True
+        self._killed = True
         while not self.done:
-            self.resume()
+            self.parent = getcurrent()
+            self.throw(Killed)
 
-    def pause(self, where: str) -> None:
-        """Give the control back, from inside."""
-        self.at = where
-        self._back.release()
-        self._go.acquire()
-        if self.killed:
-            raise Killed
-
-    def _run(self, work: Callable[[], object]) -> None:
-        _current.fiber = self
+    def run(self) -> None:
         try:
-            if not self.killed:
-                work()
+            self._work()
         except Killed:
             pass
-        finally:
-            self.done = True
-            self._back.release()
 
 
-_current = threading.local()
+def current() -> Fiber | None:
+    """Return the fiber that calls, None outside of fibers."""
+    fiber = getcurrent()
+    return fiber if isinstance(fiber, Fiber) else None
 
 
 def pause(where: str) -> None:
     """Pause the fiber that calls; what runs outside of fibers goes on."""
-    fiber: Fiber | None = getattr(_current, "fiber", None)
+    fiber = current()
     if fiber is not None:
-        fiber.pause(where)
+        fiber.at = where
+        fiber.parent.switch()

@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 from dl4mic.locations import Locations
 from dl4mic.manifest import read_service
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
-from dl4mic_orchestrator import follow, reconcile, steady
+from dl4mic_orchestrator import arrival, follow, reconcile, steady
 from dl4mic_orchestrator.attempt import Attempts
 from dl4mic_orchestrator.backends.base import LaunchSpec, Probe, State, UnavailableError
 from dl4mic_orchestrator.briefing import Briefing
@@ -39,7 +39,7 @@ from dl4mic_orchestrator.snapshot import Limits
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.database import Database
 
-from .fibers import Fiber, pause
+from .fibers import Fiber, current, pause
 
 CATALOG = Catalog([read_service(FAKES / "blur")])
 CAPACITY = Capacity(cpus=2, memory_bytes=4 << 30)
@@ -344,13 +344,13 @@ def played(world: World) -> Iterator[None]:
     @contextmanager
     def paused_write(self: Database) -> Iterator[Any]:
         pause("write")
-        if world.store_faults and threading.current_thread() is not threading.main_thread():
+        if world.store_faults and current() is not None:
             world.store_faults -= 1
             raise OperationalError("write", {}, Exception("database or disk is full"))
         with write(self) as connection:
             yield connection
 
-    modules = (follow, reconcile, steady)
+    modules = (arrival, follow, reconcile, steady)
     patches = [mock.patch.object(module, "time", world.time) for module in modules]
     patches += [mock.patch.object(Database, "write", paused_write), mock.patch("os.fsync")]
     for each in patches:
