@@ -178,6 +178,13 @@ def leading_out(folder: Path) -> Path:
     return folder / "m.zip"
 
 
+def a_bomb(folder: Path) -> Path:
+    """Write 300 MiB of zeros, which the archive holds in 300 KiB."""
+    with zipfile.ZipFile(folder / "m.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("threshold.json", bytes(300 << 20))
+    return folder / "m.zip"
+
+
 def no_archive(folder: Path) -> Path:
     (folder / "m.h5").write_text("x")
     return folder / "m.h5"
@@ -195,6 +202,7 @@ def no_archive(folder: Path) -> Path:
         (with_broken_weights, "cannot be loaded"),
         (unknown, "of no format that blur imports (dl4mic, plain)"),
         (leading_out, "leads out of its folder"),
+        (a_bomb, "would grow to 300 MiB; from its size at most 256 are believed"),
         (no_archive, "no sound ZIP archive"),
     ],
 )
