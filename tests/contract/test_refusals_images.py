@@ -86,6 +86,16 @@ def empty_masks(folder: Path) -> None:
         tifffile.imwrite(path, np.zeros((48, 48), np.uint16))
 
 
+def with_one_image(folder: Path) -> None:
+    for path in [*folder.glob("*/spots1.tif"), *folder.glob("*/spots2.tif")]:
+        path.unlink()
+
+
+def binary_masks(folder: Path) -> None:
+    for path in (folder / "masks").iterdir():
+        tifffile.imwrite(path, np.uint8(255) * (tifffile.imread(path) > 0))
+
+
 def cropped(folder: Path) -> None:
     for path in folder.glob("*/*.tif"):
         tifffile.imwrite(path, tifffile.imread(path)[:, :31])
@@ -144,6 +154,12 @@ BAD = [
         ONE,
     ),
     Bad("empty masks", empty_masks, ("all 3 masks are empty", "0 is background"), ALL),
+    Bad(
+        "binary masks",
+        binary_masks,
+        ("is a binary mask: its 4 separate parts", "Give every object a number of its own"),
+        ALL,
+    ),
     Bad("NaN", one("images", with_nan), ("1 pixels that are NaN", "Remove NaNs"), ONE),
     Bad(
         "smaller than a patch",
@@ -157,6 +173,23 @@ BAD = [
         ("too small for a training and a validation region", "validation folder"),
         ALL,
         {"split": "region"},
+    ),
+    Bad(
+        "too few images for a split",
+        with_one_image,
+        ("one image cannot be split by image", "split=region", "add images"),
+        (),
+        {"split": "image"},
+    ),
+    Bad(
+        "several channels where one is needed",
+        all_images(
+            lambda pixels: np.stack([pixels] * 4),
+            photometric="minisblack",
+            metadata={"axes": "CYX"},
+        ),
+        ("has 4 channels, but this network takes one channel", "channel=0 to channel=3"),
+        ALL,
     ),
     Bad(
         "RGB where one channel is needed",
