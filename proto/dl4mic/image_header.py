@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import Iterator
 
 from dl4mic.check import AXES, Refused, Violation
@@ -26,6 +27,18 @@ ITEM_BYTES = {
 """NumPy name of a type that is taken -> bytes of a pixel."""
 
 _FIELD = "header.image."
+
+
+@contextmanager
+def in_header() -> Iterator[None]:
+    """Name the fields at fault as the header of a single image has them, not as a request by reference."""
+    try:
+        yield
+    except Refused as error:
+        found = (("header." + each.field, each.description) for each in error.violations)
+        raise Refused(
+            [Violation(field.replace(".options.", "."), words) for field, words in found]
+        ) from None
 
 
 def check_image(image: ImageHeader, network: Network) -> int:

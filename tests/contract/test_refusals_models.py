@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from refusals import (
+    REFUSED,
     Refuse,
     Request,
     Spoil,
@@ -18,14 +19,30 @@ from refusals import (
     predict_with,
     qc_with,
     refusal_of,
+    refusal_of_call,
     train_from,
     train_on,
     write_model,
 )
 from servers import Server, write_spots
 
+from dl4mic.v1.data_pb2 import Dataset, GetDataRequest, ListDataRequest, ModelReference
+from dl4mic.v1.data_pb2_grpc import DataServiceStub
 from dl4mic.v1.job_pb2 import Job
-from dl4mic.v1.request_pb2 import JobOptions, PredictRequest, QcRequest, TrainRequest
+from dl4mic.v1.network_pb2 import PredictImageRequest
+from dl4mic.v1.request_pb2 import (
+    ImportModelRequest,
+    JobOptions,
+    PredictRequest,
+    QcRequest,
+    TrainRequest,
+)
+
+DATA = Dataset(source="lab:train/images", target="lab:train/masks")
+
+
+def train_with(data: Dataset, validation: Dataset | None = None) -> TrainRequest:
+    return TrainRequest(network="blur", data=data, validation=validation, model=REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +160,10 @@ def test_what_leads_nowhere_or_out_of_its_root(
         (train_from("/etc"), "parent.name"),
         (qc_with("/etc"), "models[0].name"),
         (train_on(Path("/etc")), "data.source"),
+        (train_with(Dataset(source=DATA.source, target="/etc")), "data.target"),
+        (train_with(DATA, Dataset(source="/etc", target=DATA.target)), "validation.source"),
+        (train_with(DATA, Dataset(source=DATA.source, target="/etc")), "validation.target"),
+        (QcRequest(network="blur", data=DATA, prediction="/etc"), "prediction"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -152,6 +173,26 @@ def test_an_absolute_path_from_afar(
     (server.data / "model").mkdir(exist_ok=True)
     refusal = refusal_of(afar, request_)
     refusal.assert_field(field_, "use ROOT:PATH or uploads:PATH")
+
+
+def test_an_absolute_path_from_afar_in_calls_of_other_kinds(afar: Server) -> None:
+    source = ImportModelRequest(network="blur", source="/etc", model=REFUSED)
+    header = PredictImageRequest.Header(network="blur", model=ModelReference(name="/etc"))
+    header.image.axes, header.image.dtype = "YX", "uint8"
+    header.image.shape.extend([1, 1])
+    networks, data = afar.networks, DataServiceStub(afar.channel)
+    for call_, request, field_ in (
+        (networks.ImportModel, source, "source"),
+        (
+            lambda request: list(networks.PredictImage(iter([request]))),
+            PredictImageRequest(header=header),
+            "header.model.name",
+        ),
+        (lambda request: list(data.GetData(request)), GetDataRequest(location="/etc"), "location"),
+        (data.ListData, ListDataRequest(location="/etc"), "location"),
+    ):
+        refusal = refusal_of_call(call_, request)
+        refusal.assert_field(field_, "use ROOT:PATH or uploads:PATH")
 
 
 def test_the_same_id_with_another_request(server: Server, refuse: Refuse, model: Path) -> None:

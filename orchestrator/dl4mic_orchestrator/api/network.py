@@ -17,7 +17,7 @@ import grpc
 from dl4mic import references
 from dl4mic.check import Request, check_predict, check_request, verb_word
 from dl4mic.contradictions import check_contradictions
-from dl4mic.image_header import check_image
+from dl4mic.image_header import check_image, in_header
 from dl4mic.locations import Locations, refuse
 from dl4mic.server import RpcError, is_local
 from dl4mic.v1.data_pb2 import ModelReference
@@ -285,8 +285,9 @@ class NetworkApi(NetworkServiceServicer):
             request.parameters[name].CopyFrom(value)
         request.options.device = header.device or JobOptions.AUTO
         request.data.source = _ANYWHERE
-        check_predict(request, network)
-        self._admission.check_device(request, network)
+        with in_header():
+            check_predict(request, network)
+            self._admission.check_device(request, network)
 
     def _registered(self, model: ModelReference, network: str, *, local: bool) -> Model | None:
         """Find a registered model; None for one that is a folder elsewhere."""

@@ -19,7 +19,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import grpc
 
 from dl4mic.check import Refused, Violation, check_predict
-from dl4mic.image_header import check_image
+from dl4mic.image_header import check_image, in_header
 from dl4mic.plain import request_record
 from dl4mic.server import CHUNK_BYTES, RpcError
 from dl4mic.v1.network_pb2 import PredictImageRequest, PredictImageResponse
@@ -98,9 +98,10 @@ class WarmWorkers:
         request.model.CopyFrom(header.model)
         request.data.source = _ANYWHERE
         request.options.device = header.device or JobOptions.AUTO
-        check_predict(request, self._jobs.network(header.network))
-        request.ClearField("data")
-        request = self._jobs.resolved(request, local)
+        with in_header():
+            check_predict(request, self._jobs.network(header.network))
+            request.ClearField("data")
+            request = self._jobs.resolved(request, local)
         return request_record(request, self._jobs.service, job_id="", attempt=1, previous=None)
 
     def _worker_for(self, record: Dict[str, Any]) -> _WarmWorker:
