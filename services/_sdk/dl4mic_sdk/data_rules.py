@@ -261,9 +261,14 @@ def warnings_of(summary: DataSummary) -> Iterator[Tuple[str, str]]:
     several = (each for each in summary.files if each.series > 1)
     what = "Files with several images (series), of which the first alone is taken"
     yield from _about("SEVERAL_SERIES", what, several, lambda each: " has {}".format(each.series))
-    dtypes = sorted({each.dtype for each in sources})
-    if len(dtypes) > 1:
-        yield "MIXED_TYPES", "The images are of different types: {}.".format(", ".join(dtypes))
+    yield from _mixed_types(sources)
+
+
+def _mixed_types(sources: Sequence[FileFacts]) -> Iterator[Tuple[str, str]]:
+    usual = "".join(name for name, _ in Counter(each.dtype for each in sources).most_common(1))
+    what = "Images of another type than {}, which most have: save all of them alike".format(usual)
+    others = (each for each in sources if each.dtype != usual)
+    yield from _about("MIXED_TYPES", what, others, lambda each: " is {}".format(each.dtype))
 
 
 def said_size(axes: str, shape: Iterable[int]) -> str:

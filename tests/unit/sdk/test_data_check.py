@@ -198,8 +198,11 @@ def test_one_empty_mask_is_odd_and_only_empty_ones_are_refused(folders: Folders)
 def test_oddities_are_warned_of(folders: Folders) -> None:
     folders.image(0, np.full((64, 80), 7, np.uint16))
     folders.image(1, np.random.default_rng(3).integers(1, 200, (64, 80)).astype(np.uint8))
-    codes = [code for code, _ in folders.check().warnings]
-    assert codes == ["CONSTANT_IMAGES", "DUPLICATE_IMAGES", "MIXED_TYPES"]
+    said = dict(folders.check().warnings)
+    assert list(said) == ["CONSTANT_IMAGES", "DUPLICATE_IMAGES", "MIXED_TYPES"]
+    assert said["MIXED_TYPES"] == (
+        "Images of another type than uint8, which most have: save all of them alike (1): 0.tif is uint16."
+    )
 
 
 def test_a_set_of_stacks_and_planes_is_refused(folders: Folders) -> None:
