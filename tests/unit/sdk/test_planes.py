@@ -26,8 +26,8 @@ from tests.unit.sdk.test_folder_predict import FakeContext, run
 
 RECORDED = Path(__file__).with_name("trackmate_spots.csv")
 """Head of a table of spots that TrackMate exported: key, name, short name and unit of each feature. Its version was not
-recorded; the keys that we write are those of `Spot`, `SpotIntensityMultiCAnalyzerFactory` and `SpotShapeAnalyzerFactory`
-(in version 8: `Spot2DShapeAnalyzerFactory`) in the source, https://github.com/trackmate-sc/TrackMate."""
+recorded; the keys that we write are those of the classes `Spot`, `SpotIntensityMultiCAnalyzerFactory` and
+`SpotShapeAnalyzerFactory` of version 7 (https://github.com/trackmate-sc/TrackMate)."""
 
 
 class Bright(Network):
