@@ -85,13 +85,14 @@ def test_the_weights_that_are_asked_for_go_out(trained: Job, tmp_path: Path) -> 
     assert sent == (trained.model / "weights_last.h5").read_bytes()
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", ["", "in its folder", "flat, as pretrained ones are"])
 def test_a_notebooks_model_predicts_what_the_library_predicts(
-    notebook: Path, tmp_path: Path, packed: bool
+    notebook: Path, tmp_path: Path, packed: str
 ) -> None:
     source = notebook
     if packed:
-        source = Path(shutil.make_archive(str(tmp_path / "m"), "zip", notebook.parent))
+        root = notebook.parent if packed == "in its folder" else notebook
+        source = Path(shutil.make_archive(str(tmp_path / "m"), "zip", root))
     job = imported(tmp_path / "in", "stardist2d", source)
     ours = labels_here(tmp_path / "here", "stardist2d", job)
     theirs = labels_of(notebook, image_of("stardist2d"))
