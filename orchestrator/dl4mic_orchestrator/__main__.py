@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dl4mic.addresses import socket_path
 from dl4mic.check import Refused, check_name
-from dl4mic.server import socket_path
 from dl4mic_orchestrator import logs
 from dl4mic_orchestrator.allowances import read_allowances
 from dl4mic_orchestrator.backends.engine import ENGINES

@@ -14,8 +14,9 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from dl4mic.addresses import socket_path
 from dl4mic.check import Request
-from dl4mic.server import channel_target, socket_path
+from dl4mic.server import channel_target
 from dl4mic.v1.job_pb2 import CancelJobRequest, JobEvent, WatchJobRequest
 from dl4mic.v1.job_pb2_grpc import JobServiceStub
 from dl4mic.v1.network_pb2_grpc import NetworkServiceStub

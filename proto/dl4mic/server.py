@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
+from dl4mic.addresses import check_address, socket_path
 from dl4mic.check import Refused, Violation
 from dl4mic.streams import Streams, TooManyStreamsError
 
@@ -37,8 +38,6 @@ _KEEPALIVE = (
 
 DOMAIN = "dl4mic"
 """Of every ErrorInfo."""
-
-UNIX = "unix://"
 
 MOST_MESSAGE_BYTES = 600
 MOST_FIELD_BYTES = 100
@@ -310,6 +309,7 @@ def _add_health(server: grpc.Server, names: Sequence[str]) -> health.HealthServi
 
 
 def _bind(server: grpc.Server, address: str, credentials: Optional[grpc.ServerCredentials]) -> str:
+    check_address(address)
     unix = socket_path(address)
     target = "unix:{}".format(unix) if unix else address
     if unix:
@@ -330,11 +330,6 @@ def _bind(server: grpc.Server, address: str, credentials: Optional[grpc.ServerCr
         os.chmod(unix, 0o600)
         return address
     return "{}:{}".format(address.rpartition(":")[0], port)
-
-
-def socket_path(address: str) -> str:
-    """Path of a Unix-socket address; empty for another."""
-    return address[len(UNIX) :] if address.startswith(UNIX) else ""
 
 
 def channel_target(address: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Optional
 
+from dl4mic.addresses import check_address
 from dl4mic.data_service import DataServicer
 from dl4mic.ending import Ending
 from dl4mic.manifest import read_service
@@ -75,6 +76,7 @@ def serve(settings: Settings) -> None:
     """
     ending = Ending()
     service = read_service(settings.service)
+    check_address(settings.listen)  # a host that lives there may be at work on the jobs' folder
     jobs = Jobs(
         service,
         settings.jobs,
