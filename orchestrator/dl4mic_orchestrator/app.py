@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from dl4mic.addresses import check_address, socket_path
 from dl4mic.check import NAME
 from dl4mic.ending import Ending
 from dl4mic.locations import Locations
 from dl4mic.manifest import ManifestError, Service, read_service
-from dl4mic.server import Listening, listen, socket_path
+from dl4mic.server import Listening, listen
 from dl4mic.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
 from dl4mic.v1.data_pb2_grpc import add_DataServiceServicer_to_server
 from dl4mic.v1.job_pb2_grpc import add_JobServiceServicer_to_server
@@ -75,6 +76,8 @@ class App:
         Another one runs there.
     ValueError
         The services' manifests contradict each other.
+    OSError
+        The address, or the port of the metrics, cannot be listened on.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -82,6 +85,9 @@ class App:
         self._certificate = _certificate(settings)
         self._authentication = Authentication(Tokens(settings.tokens) if settings.tokens else None)
         self._lock = _lock(file_of(settings.store))
+        check_address(settings.address)
+        if settings.metrics_port is not None:
+            check_address(f"0.0.0.0:{settings.metrics_port}", "--metrics-port")
         for folder in (settings.jobs, settings.uploads, settings.models, settings.environments):
             folder.mkdir(parents=True, exist_ok=True)
         without_gpu = {name for name, images in settings.images.items() if not images.gpu}
@@ -264,6 +270,8 @@ class App:
             capacity,
             lambda service: environments.place_of(service, gpu=bool(capacity().gpus)),
             inventory,
+            lambda: self._listening.address if self._listening else settings.address,
+            self.metrics,
         )
         return MaintenanceApi(inventory, settings.retention, examination)
 

@@ -16,6 +16,9 @@ _OFTEN_FULL = 10
 """So many times the reserve should be free: a training with its checkpoints easily takes a few GiB."""
 
 _LEAST_FILES = 1024
+_NEWEST_PYTHON = (3, 13)
+"""That the SDK's lock was tried with."""
+
 _JUMP_SECONDS = 5.0
 
 
@@ -55,6 +58,16 @@ def caution(subject: str, message: str, hint: str) -> Finding:
 def fault(subject: str, message: str, hint: str) -> Finding:
     """Make a finding of what makes jobs fail."""
     return Finding(subject=subject, level=Finding.FAULT, message=message, hint=hint)
+
+
+def of_interpreter(version: str, machine: str) -> Finding:
+    """Judge the server's own Python: the SDK's environment, which checks every job's data, is made with the same."""
+    message = f"Python {version}, {machine}"
+    if tuple(map(int, version.split(".")[:2])) > _NEWEST_PYTHON:
+        newest = ".".join(map(str, _NEWEST_PYTHON))
+        hint = f"Run the server with Python {newest}: packages for the check of data may be missing for yours."
+        return caution("interpreter", f"{message}: newer than was tried, which is {newest}", hint)
+    return good("interpreter", message)
 
 
 def of_disk(place: str, free_bytes: int, reserve_bytes: int) -> Finding:
@@ -199,12 +212,20 @@ def of_clock(drift_seconds: float, ahead_seconds: float) -> Finding:
     return good("clock", "goes steadily")
 
 
-def of_address(address: str, reached_by_all: bool) -> Finding:
-    """Judge where the server listens."""
-    if reached_by_all:
+def of_address(address: str, reached_by_all: bool, guarded: bool) -> Finding:
+    """Judge where the server listens; it is guarded by TLS with tokens."""
+    if reached_by_all and not guarded:
         hint = "Let a firewall or an SSH tunnel decide who comes in."
         return caution("address", f"{address}: everybody who reaches it can use the server", hint)
     return good("address", f"serves on {address}")
+
+
+def of_metrics(port: int | None) -> list[Finding]:
+    """Judge who can read the metrics: they are served without TLS and tokens."""
+    if port is None:
+        return []
+    message = f"everybody who reaches port {port} of this machine can read them, names of networks and projects too"
+    return [caution("metrics", message, "Let a firewall let Prometheus alone in.")]
 
 
 def of_open_files(limit: int) -> Finding:

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dl4mic.addresses import socket_path
 from dl4mic.manifest import ManifestError, read_service
-from dl4mic.server import socket_path
 from dl4mic.v1.maintenance_pb2 import Finding
 from dl4mic_orchestrator import diagnosis
 from dl4mic_orchestrator.backends.base import ServiceSpec
@@ -26,6 +26,7 @@ from dl4mic_orchestrator.diagnosis import EnvironmentFacts
 from dl4mic_orchestrator.environments import GPU_LOCK_FILE, LOCK_FILE
 from dl4mic_orchestrator.interpreters import find_python
 from dl4mic_orchestrator.inventory import Inventory
+from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.records import Capacity
 from dl4mic_orchestrator.settings import BackendKind, Settings, find_uv, is_loopback
 from dl4mic_orchestrator.store import Store
@@ -45,6 +46,8 @@ class Examination:
     ----------
     place_of
         Service -> where its environment lies or would lie, GPU or not as on this machine.
+    address
+        Where the server listens, with the port that it took.
     """
 
     settings: Settings
@@ -54,12 +57,14 @@ class Examination:
     capacity: Callable[[], Capacity]
     place_of: Callable[[ServiceSpec], Path]
     inventory: Inventory
+    address: Callable[[], str]
+    metrics: Metrics
     begun: float = field(default_factory=lambda: time.time() - time.monotonic())
 
     def findings(self) -> Sequence[Finding]:
         """Say what was found, machine first."""
         return [
-            diagnosis.good("interpreter", f"Python {platform.python_version()}, {platform.node()}"),
+            diagnosis.of_interpreter(platform.python_version(), platform.node()),
             *self._places(),
             *self._gpus(),
             *diagnosis.of_memory(
@@ -68,6 +73,7 @@ class Examination:
             diagnosis.of_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
             self._clock(),
             self._address(),
+            *diagnosis.of_metrics(self.metrics.port),
             *diagnosis.of_services(_broken(self.settings.services), len(list(self.catalog))),
             *self._environments(),
             *self._cleaning(),
@@ -107,8 +113,10 @@ class Examination:
         return diagnosis.of_clock(drift, accepted - time.time())
 
     def _address(self) -> Finding:
-        address = self.settings.address
-        return diagnosis.of_address(address, not socket_path(address) and not is_loopback(address))
+        address = self.address()
+        near = bool(socket_path(address)) or is_loopback(address)
+        guarded = bool(self.settings.certificate and self.settings.tokens)
+        return diagnosis.of_address(address, not near, guarded)
 
     def _environments(self) -> Iterator[Finding]:
         if self.settings.backend is not BackendKind.LOCAL:

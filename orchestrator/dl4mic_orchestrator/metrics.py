@@ -46,10 +46,16 @@ class Metrics:
         Is asked for what waits and runs whenever Prometheus asks.
     networks
         Names of those that are counted from the start, at zero.
+
+    Attributes
+    ----------
+    port
+        Where they are served by HTTP; None while they are not.
     """
 
     def __init__(self, store: Store, networks: Sequence[str] = ()) -> None:
         self.registry = CollectorRegistry()
+        self.port: int | None = None
         ProcessCollector(registry=self.registry)
         self._signs: dict[str, float] = {}
         self._checkpoints: dict[str, float] = {}
@@ -184,9 +190,10 @@ class Metrics:
         self._asked.labels(verb, kind, str(status)).inc()
 
     def serve(self, port: int) -> int:
-        """Serve the metrics by HTTP; return the port."""
+        """Serve the metrics by HTTP, on all addresses of this machine; return the port."""
         server, _ = start_http_server(port, registry=self.registry)
-        return int(server.server_port)
+        self.port = int(server.server_port)
+        return self.port
 
     def _count(self, name: str, words: str, labels: list[str]) -> Counter:
         return Counter(name, words, labels, registry=self.registry)

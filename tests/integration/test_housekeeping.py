@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,6 +127,16 @@ def check_findings(orchestrator: Orchestrator) -> None:
     assert found["clock"].level == found["services"].level == Finding.GOOD
     assert not [each for each in answer.findings if each.level == Finding.FAULT]
     assert all(each.hint for each in answer.findings if each.level != Finding.GOOD)
+
+
+def test_the_doctor_names_the_ports_that_the_server_took(new_orchestrator: New) -> None:
+    orchestrator = new_orchestrator("--metrics-port", "0", listen="localhost:0")
+    answer = MaintenanceServiceStub(orchestrator.channel).Diagnose(DiagnoseRequest())
+    found = {each.subject: each for each in answer.findings}
+    assert found["address"].message == f"serves on {orchestrator.address}"
+    metrics = found["metrics"]
+    port = re.search(r"port (\d+)", metrics.message)
+    assert port and int(port[1]) > 0 and metrics.level == Finding.CAUTION and metrics.hint
 
 
 def test_a_kind_that_is_not_known_is_refused(new_orchestrator: New) -> None:

@@ -35,8 +35,16 @@ VERSIONS = ("3.11", "3.12")
         (diagnosis.of_clock(0.1, -9.0), GOOD, "steadily"),
         (diagnosis.of_clock(-60.0, 0.0), CAUTION, "jumped by -60 s"),
         (diagnosis.of_clock(0.0, 3600.0), CAUTION, "set back"),
-        (diagnosis.of_address("unix:///s", False), GOOD, "serves on"),
-        (diagnosis.of_address("0.0.0.0:1", True), CAUTION, "everybody"),
+        (diagnosis.of_address("unix:///s", False, False), GOOD, "serves on"),
+        (diagnosis.of_address("0.0.0.0:1", True, True), GOOD, "serves on"),
+        (diagnosis.of_address("0.0.0.0:1", True, False), CAUTION, "everybody"),
+        (diagnosis.of_interpreter("3.13.1", "here"), GOOD, "Python 3.13.1, here"),
+        (
+            diagnosis.of_interpreter("3.14.0", "here"),
+            CAUTION,
+            "newer than was tried, which is 3.13",
+        ),
+        (diagnosis.of_metrics(9095)[0], CAUTION, "everybody who reaches port 9095"),
         (diagnosis.of_open_files(1024), GOOD, "1024"),
         (diagnosis.of_open_files(256), CAUTION, "only 256"),
         (
