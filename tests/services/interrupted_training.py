@@ -42,9 +42,9 @@ def stopped_and_resumed(job: Job) -> Job:
     process = job.start()
     _wait_for_checkpoint(job, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == EXIT_STOPPED, _end_of_log(job)
+    assert process.wait(60) == EXIT_STOPPED, job.end_of_log()
     resumed = job.again()
-    assert resumed.start().wait(120) == EXIT_DONE, _end_of_log(resumed)
+    assert resumed.start().wait(120) == EXIT_DONE, resumed.end_of_log()
     assert resumed.events("metric")[0]["step"] > 0
     return resumed
 
@@ -63,10 +63,6 @@ def assert_same_training(one: Job, other: Job) -> None:
 def _wait_for_checkpoint(job: Job, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
     while not job.events("checkpoint"):
-        assert process.poll() is None, _end_of_log(job)
+        assert process.poll() is None, job.end_of_log()
         assert time.monotonic() < deadline, "no checkpoint came"
         time.sleep(0.05)
-
-
-def _end_of_log(job: Job) -> str:
-    return (job.folder / "stderr.log").read_text()[-2000:]

@@ -70,6 +70,10 @@ class Job:
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [event[kind] for _, event in read_events(self.folder) if kind in event]
 
+    def end_of_log(self) -> str:
+        """Return the last words of the worker, for who wonders why it ended."""
+        return (self.folder / "stderr.log").read_text()[-2000:]
+
     def again(self) -> Job:
         """Make the next attempt."""
         number = self.request["attempt"] + 1
@@ -152,12 +156,22 @@ class ServiceJobs:
         made = self.make(folder, "export_model", network, folder, models=[model], format=format)
         return _without_data(made, "")
 
-    def scored(self, folder: Path, model: Job, **options: Any) -> Job:
-        """Do the quality control of a trained model on the example's test images."""
+    def make_scoring(self, folder: Path, model: Job, **options: Any) -> Job:
+        """Make the quality control of a trained model on the example's test images."""
         network = model.request["network"]
         test = self.example / network / "test"
         options = {"target": test / "target", "models": [reference(model)], **options}
-        return self.make(folder, "qc", network, test / "source", **options).run()
+        return self.make(folder, "qc", network, test / "source", **options)
+
+    def scored(self, folder: Path, model: Job, **options: Any) -> Job:
+        """Do it."""
+        return self.make_scoring(folder, model, **options).run()
+
+    def make_prediction(self, folder: Path, model: Job, **options: Any) -> Job:
+        """Make a prediction of the example's test images with a trained model."""
+        network = model.request["network"]
+        source = self.image_of(network).parent
+        return self.make(folder, "predict", network, source, models=[reference(model)], **options)
 
     def quick(self, network: str, **given: Any) -> dict[str, Any]:
         """Return the parameters of the preset `quick`."""
