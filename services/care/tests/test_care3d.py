@@ -17,6 +17,16 @@ from restoration import Restorer
 from dl4mic_sdk.errors import DataError, SdkError
 from dl4mic_sdk.images import Image
 
+TINY = {
+    "epochs": 1,
+    "steps_per_epoch": 2,
+    "batch_size": 2,
+    "patch_size": [8, 16, 16],
+    "unet_n_first": 4,
+    "validation_fraction": 0.5,
+    "probabilistic": True,
+}
+
 
 def test_a_restored_stack_is_closer_to_the_truth_than_its_source(
     trained_3d: Job, tmp_path: Path
@@ -49,6 +59,32 @@ def test_tiles_give_the_whole_stack(trained_3d: Job) -> None:
     for ours, theirs in zip(tiled, whole):
         assert isinstance(ours, Image) and isinstance(theirs, Image)
         assert difference(ours.pixels, theirs.pixels) < 1e-5
+
+
+def test_stacks_of_several_channels_are_restored_with_how_sure_each_voxel_is(
+    tmp_path: Path,
+) -> None:
+    source, target = two_channels(tmp_path / "data")
+    job = make(tmp_path / "t", "train", "care3d", source, target=target, given=TINY).run()
+    found = make(tmp_path / "p", "predict", "care3d", source, models=[reference(job)]).run()
+    theirs = restored_of(job.model, tifffile.imread(source / "pollen_a.tif"), "ZCYX")
+    for folder, expected in zip((found.predictions, found.predictions / "uncertainty"), theirs):
+        ours = tifffile.imread(folder / "pollen_a.tif")
+        assert ours.shape == (8, 2, 32, 32)
+        assert difference(ours, expected) < 1e-5
+
+
+def two_channels(folder: Path) -> tuple[Path, Path]:
+    """Write two pairs of stacks whose second channel is brighter and turned over."""
+    for kind in ("source", "target"):
+        (folder / kind).mkdir(parents=True)
+        for path in sorted((EXAMPLE / "care3d" / "train" / kind).glob("pollen_[ab].tif")):
+            stack = tifffile.imread(path)[:8, :32, :32]
+            both = np.stack([stack, 2 * stack[:, ::-1]], axis=1)
+            tifffile.imwrite(
+                folder / kind / path.name, both, imagej=True, metadata={"axes": "ZCYX"}
+            )
+    return folder / "source", folder / "target"
 
 
 def test_images_are_refused_by_the_network_for_stacks(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,25 +29,45 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return make_training(tmp_path_factory.mktemp("whole"), "care2d", given=SMALL).run()
+SMALL_3D = {**SMALL, "patch_size": [8, 16, 16], "unet_n_first": 4}
+
+
+@pytest.fixture(scope="module", params=[("care2d", SMALL), ("care3d", SMALL_3D)], ids=["2d", "3d"])
+def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    network, given = request.param
+    return make_training(tmp_path_factory.mktemp("whole"), network, given=given).run()
+
+
+def same_again(folder: Path, training: Job, **changes: Any) -> Job:
+    parameters = {**training.request["parameters"], **changes}
+    return make_training(folder, training.request["network"], given=parameters)
 
 
 def test_a_seed_repeats_and_another_does_not(undisturbed: Job, tmp_path: Path) -> None:
-    again = make_training(tmp_path / "again", "care2d", given=SMALL).run()
-    other = make_training(tmp_path / "other", "care2d", given={**SMALL, "seed": 1}).run()
+    again = same_again(tmp_path / "again", undisturbed).run()
+    other = same_again(tmp_path / "other", undisturbed, seed=1).run()
     assert_repeated(again, undisturbed, other)
 
 
 def test_terminated_and_resumed_ends_as_if_undisturbed(undisturbed: Job, tmp_path: Path) -> None:
-    resumed = stopped_and_resumed(make_training(tmp_path, "care2d", given=SMALL))
+    resumed = stopped_and_resumed(same_again(tmp_path, undisturbed))
     assert_same_training(resumed, undisturbed)
 
 
-def test_starting_from_a_model_goes_on_where_that_one_ended(trained: Job, tmp_path: Path) -> None:
-    given = quick("care2d", epochs=1, steps_per_epoch=5, learning_rate=None, unet_n_first=64)
-    job = make_training(tmp_path, "care2d", given=given, parent=reference(trained)).run()
+@pytest.fixture(params=["trained", "trained_3d"])
+def parent(request: pytest.FixtureRequest) -> Job:
+    shared: Job = request.getfixturevalue(request.param)
+    return shared
+
+
+def trained_on(folder: Path, parent: Job, **changes: Any) -> Job:
+    network = parent.request["network"]
+    given = quick(network, epochs=1, **changes)
+    return make_training(folder, network, given=given, parent=reference(parent)).run()
+
+
+def test_starting_from_a_model_goes_on_where_that_one_ended(parent: Job, tmp_path: Path) -> None:
+    job = trained_on(tmp_path, parent, steps_per_epoch=3, learning_rate=None, unet_n_first=64)
     after = read_history(job.model)
     assert after[0]["learning_rate"] == pytest.approx(0.001)
     assert json.loads((job.model / "config.json").read_text())["unet_n_first"] == 16
@@ -55,10 +76,9 @@ def test_starting_from_a_model_goes_on_where_that_one_ended(trained: Job, tmp_pa
     assert warning["message"].endswith("unet_n_first")
 
 
-def test_starting_from_a_model_starts_with_what_it_knows(trained: Job, tmp_path: Path) -> None:
-    given = quick("care2d", epochs=1, steps_per_epoch=1, learning_rate=1e-8)
-    job = make_training(tmp_path, "care2d", given=given, parent=reference(trained)).run()
-    best = min(row["val_loss"] for row in read_history(trained.model))
+def test_starting_from_a_model_starts_with_what_it_knows(parent: Job, tmp_path: Path) -> None:
+    job = trained_on(tmp_path, parent, steps_per_epoch=1, learning_rate=1e-8)
+    best = min(row["val_loss"] for row in read_history(parent.model))
     assert read_history(job.model)[0]["val_loss"] == pytest.approx(best, rel=1e-3)
 
 
@@ -74,15 +94,21 @@ def test_reports_what_a_biologist_watches(trained: Job) -> None:
     assert set(read_choices(trained.folder)) <= unset
 
 
-def test_one_pair_is_split_by_region(tmp_path: Path) -> None:
-    data = EXAMPLE / "care2d" / "train"
-    source, target = (data / kind / "bacteria_a.tif" for kind in ("source", "target"))
-    given = {**SMALL, "epochs": 1, "patch_size": None}
-    job = make(tmp_path, "train", "care2d", source, target=target, given=given).run()
+@pytest.mark.parametrize(
+    ("network", "name", "strip", "patch"),
+    [("care2d", "bacteria_a.tif", 32, [112, 112]), ("care3d", "pollen_a.tif", 0, [16, 32, 32])],
+)
+def test_one_pair_is_split_by_region(
+    tmp_path: Path, network: str, name: str, strip: int, patch: list[int]
+) -> None:
+    data = EXAMPLE / network / "train"
+    source, target = (data / kind / name for kind in ("source", "target"))
+    given = {**SMALL, "epochs": 1, "steps_per_epoch": 2, "split_strip": strip, "patch_size": None}
+    job = make(tmp_path, "train", network, source, target=target, given=given).run()
     record = json.loads((job.model / "model.json").read_text())
     assert record["split"]["mode"] == "region"
     assert np.isfinite(read_history(job.model)[0]["val_loss"])
-    assert read_choices(job.folder)["patch_size"] == [112, 112]
+    assert read_choices(job.folder)["patch_size"] == patch
 
 
 def test_an_impossible_patch_is_refused(tmp_path: Path) -> None:
