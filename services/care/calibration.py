@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Iterator, List, Mapping, Sequence
 
 import numpy as np
@@ -13,6 +12,8 @@ import numpy as np
 from dl4mic_sdk.context import Context
 from dl4mic_sdk.images import Image, list_images, read, stem
 from dl4mic_sdk.pairs import Item
+from dl4mic_sdk.qc.candidates import Candidate, candidates_of
+from dl4mic_sdk.qc.score import PREDICTIONS
 from dl4mic_sdk.task import QcTask
 
 CALIBRATION_NAME = "calibration.csv"
@@ -28,7 +29,7 @@ _TOLERATED = 0.1
 
 @dataclass(frozen=True)
 class Row:
-    """How many pixels of an image lie within an interval, and how many should."""
+    """How many pixels of an image lie within an interval of a model, called as in the scores, and how many should."""
 
     model: str
     image: str
@@ -68,24 +69,22 @@ def check_calibration(task: QcTask, ctx: Context) -> None:
         Gets the shares within the interval of 90 %, and the warning.
     """
     items = {item.name: item for item in task.items if item.target is not None}
-    rows = [row for each in _folders(task.output) for row in _rows(each, items, ctx)]
+    candidates = candidates_of(task.models, task.output / PREDICTIONS)
+    rows = [row for each in candidates for row in _rows(each, items, ctx)]
     if not rows:
         return
     with (task.output / CALIBRATION_NAME).open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["model", "image", "share expected", "share within"])
         table.writerows([each.model, each.image, each.expected, each.observed] for each in rows)
-    for model in sorted({each.model for each in rows}):
+    for model in dict.fromkeys(each.model for each in rows):
         _announce(model, [each for each in rows if each.model == model], ctx)
 
 
-def _folders(output: Path) -> Sequence[Path]:
-    """Predictions that have maps of uncertainty: of one model at the top, of several in folders of their own."""
-    predictions = output / "predictions"
-    return sorted(each.parent for each in predictions.glob(f"**/{UNCERTAINTY}"))
-
-
-def _rows(folder: Path, items: Mapping[str, Item], ctx: Context) -> Iterator[Row]:
+def _rows(candidate: Candidate, items: Mapping[str, Item], ctx: Context) -> Iterator[Row]:
+    folder = candidate.predictions
+    if not (folder / UNCERTAINTY).is_dir():
+        return
     results = {stem(each): each for each in list_images(folder)}
     for path in list_images(folder / UNCERTAINTY):
         ctx.raise_if_stopping()
@@ -96,7 +95,7 @@ def _rows(folder: Path, items: Mapping[str, Item], ctx: Context) -> Iterator[Row
         channels = list(zip(*map(_channels, images)))
         met = np.mean([intervals_met(*each) for each in channels], axis=0)
         for expected, observed in zip(SHARES, met):
-            yield Row(folder.name, item.name, expected, float(observed))
+            yield Row(candidate.label, item.name, expected, float(observed))
 
 
 def _channels(image: Image) -> Sequence[np.ndarray]:
