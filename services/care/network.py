@@ -122,6 +122,7 @@ class Care(Network):
         _refuse_other_channels(config, channels, task.parent.name)
         names = (*architecture.STRUCTURE, "probabilistic")
         keep_structure(task.parent, config, task.parameters, names, ctx)
+        _warn_of_other_percentiles(task.parent, task.parameters, ctx)
         options = architecture.training_options(task.parameters, config.probabilistic, steps, rate)
         config.update_parameters(False, **options)
         return config
@@ -204,6 +205,20 @@ def _refuse_other_channels(config: Any, channels: Channels, parent: str) -> None
             f"the data has {channels.target} of {channels.source}",
             "Choose another model, or data of the same channels.",
         )
+
+
+def _warn_of_other_percentiles(
+    parent: ModelFolder, parameters: Mapping[str, Any], ctx: Context
+) -> None:
+    """Say that the network will see images otherwise than it has learned to: it may be the defaults that differ."""
+    before, now = Normalisation.of(parent.record["parameters"]), Normalisation.of(parameters)
+    if before != now:
+        text = (
+            "{0} was trained with the percentiles {1:g} and {2:g}, this training takes {3:g} and {4:g}: "
+            "to keep those of {0}, give percentile_low={1:g} and percentile_high={2:g}"
+        )
+        said = text.format(parent.name, before.low, before.high, now.low, now.high)
+        ctx.warning("PERCENTILES_OF_PARENT", said)
 
 
 networks = {"care2d": Care2DNetwork, "care3d": Care3DNetwork}

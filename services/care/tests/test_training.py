@@ -76,6 +76,16 @@ def test_starting_from_a_model_goes_on_where_that_one_ended(parent: Job, tmp_pat
     assert warning["message"].endswith("unet_n_first")
 
 
+def test_other_percentiles_than_those_of_the_model_are_warned_of(
+    trained_3d: Job, tmp_path: Path
+) -> None:
+    job = trained_on(tmp_path, trained_3d, steps_per_epoch=1, percentile_low=3.0)
+    (warning,) = job.events("warning")
+    assert warning["code"] == "PERCENTILES_OF_PARENT"
+    assert "the percentiles 2 and 99.8, this training takes 3 and 99.8" in warning["message"]
+    assert warning["message"].endswith("give percentile_low=2 and percentile_high=99.8")
+
+
 def test_starting_from_a_model_starts_with_what_it_knows(parent: Job, tmp_path: Path) -> None:
     job = trained_on(tmp_path, parent, steps_per_epoch=1, learning_rate=1e-8)
     best = min(row["val_loss"] for row in read_history(parent.model))
