@@ -32,6 +32,7 @@ def as_notebook(trained: Path, folder: Path) -> Path:
             ["loss", "val_loss", "learning rate"],
             [0.5, 0.4, 0.0004],
             [0.3, 0.2, LEARNING_RATE],
+            [0.2, 0.3, 0.0001],
         ]
         csv.writer(file).writerows(rows)
     return folder

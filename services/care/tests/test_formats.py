@@ -63,7 +63,8 @@ def test_a_notebooks_model_restores_what_the_library_restores(
     assert record["weights"] == ["best", "last"]
     assert record["parameters"]["percentile_low"] == 2.0
     assert record["channels"] == 1
-    assert read_history(job.model)[-1]["learning_rate"] == LEARNING_RATE
+    rates = [row["learning_rate"] for row in read_history(job.model)]
+    assert rates == [0.0004, LEARNING_RATE, 0.0001]
 
 
 def test_a_training_goes_on_from_a_notebooks_model_at_its_learning_rate(
@@ -73,6 +74,30 @@ def test_a_training_goes_on_from_a_notebooks_model_at_its_learning_rate(
     given = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "learning_rate": None}
     job = make_training(tmp_path / "t", "care2d", given=given, parent=reference(parent)).run()
     assert read_history(job.model)[0]["learning_rate"] == pytest.approx(LEARNING_RATE)
+
+
+OF_NOTEBOOK = """{
+  "n_dim": 2, "axes": "YXC", "n_channel_in": 1, "n_channel_out": 1, "train_checkpoint": "weights_best.h5",
+  "train_checkpoint_last": "weights_last.h5", "train_checkpoint_epoch": "weights_now.h5", "probabilistic": true,
+  "unet_residual": true, "unet_n_depth": 3, "unet_kern_size": 5, "unet_n_first": 32,
+  "unet_last_activation": "linear", "unet_input_shape": [null, null, 1], "train_loss": "laplace",
+  "train_epochs": 50, "train_steps_per_epoch": 31, "train_learning_rate": 0.0004, "train_batch_size": 64,
+  "train_tensorboard": true, "train_reduce_lr": {"factor": 0.5, "patience": 10, "min_delta": 0}
+}"""
+"""The ``config.json`` that the CARE 2D notebook's csbdeep 0.7.4 writes."""
+
+
+def test_the_configuration_that_the_notebook_writes_is_taken_as_it_is(tmp_path: Path) -> None:
+    stored = json.loads(OF_NOTEBOOK)
+    structure = {name: each for name, each in stored.items() if name.startswith("unet_n")}
+    plain = untrained(tmp_path / "theirs", "YX", probabilistic=True, **structure)
+    (plain / "config.json").write_text(OF_NOTEBOOK)
+    job = make_import(tmp_path / "in", "care2d", plain).run()
+    theirs = restored_of(plain, pixels_of("care2d"), "YX")
+    assert difference(restored_here(tmp_path / "here", "care2d", job), theirs[0]) < 1e-5
+    record = json.loads((job.model / "model.json").read_text())
+    taken = {name: record["parameters"][name] for name in ("probabilistic", "unet_n_depth")}
+    assert taken == {"probabilistic": True, "unet_n_depth": 3}
 
 
 def test_a_3d_model_of_the_library_is_taken_as_it_is(tmp_path: Path) -> None:
