@@ -109,7 +109,8 @@ class Care(Network):
         titles = ["restored"]
         if self.parameters.get("uncertainty"):
             titles.append(UNCERTAINTY)
-        return Prediction(dict(zip(titles, found)))
+        normalised = not self._restorer.keeps_intensities
+        return Prediction(dict(zip(titles, found)), normalised=normalised)
 
     def _configuration(self, task: TrainTask, schedule: Schedule, ctx: Context) -> Any:
         rate, steps = first_learning_rate(task, LEARNING_RATE), schedule.steps_per_epoch

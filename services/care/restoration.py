@@ -33,6 +33,12 @@ class Restorer:
         self._model = ImageToImage(model, parameters)
         self._normalisation = normalisation
 
+    @property
+    def keeps_intensities(self) -> bool:
+        """Whether results are in the intensities of their images: a percentile is given back to its own channel."""
+        config = self._model.config
+        return bool(config.n_channel_in == config.n_channel_out)
+
     def restore(self, image: AnyImage, scratch: Optional[Path] = None) -> List[AnyImage]:
         """Restore an image or stack, perhaps with channels.
 
@@ -46,7 +52,7 @@ class Restorer:
         Returns
         -------
         list of Image or ImageOnDisk
-            float32: the restored image, in the intensities of the image if it has as many channels as that, else
+            float32: the restored image, in the intensities of the image if the model `keeps_intensities`, else
             normalised; and of a probabilistic model the scale of the Laplace distribution of each pixel beside.
 
         Raises
@@ -66,7 +72,7 @@ class Restorer:
         """Restore ([z,] y, x, channels), and bring it back as csbdeep's `PercentileNormalizer` does."""
         config, predicted = self._model.config, self._model.answer(scale(tile, limits))
         count = config.n_channel_out
-        if config.n_channel_in == count:
+        if self.keeps_intensities:
             low, high = np.float32(limits[0]), np.float32(limits[1])
             predicted *= np.tile(np.broadcast_to(high - low, count), predicted.shape[-1] // count)
             predicted[..., :count] += low

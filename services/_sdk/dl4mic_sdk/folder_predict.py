@@ -36,8 +36,8 @@ from dl4mic_sdk.output_type import (
     PARAMETER,
     Conversion,
     clipped_text,
+    conversion_of,
     converted,
-    is_converted,
 )
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.planes import predict_planes
@@ -150,6 +150,7 @@ class _Run:
         self._written: Set[str] = set()
         self._defect: Optional[BaseException] = None
         self._clipped: Dict[str, int] = {}
+        self._warned: Set[str] = set()
         self._unwritten: Deque[Tuple[Item, Future[List[str]], Optional[Conversion]]] = deque()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
 
@@ -224,7 +225,12 @@ class _Run:
 
     def _conversion(self, prediction: Prediction, dtype: np.dtype[Any]) -> Optional[Conversion]:
         wanted = self._network.parameters.get(PARAMETER)
-        return Conversion(dtype) if is_converted(wanted, prediction, dtype) else None
+        return conversion_of(wanted, prediction, dtype, self._warn_once)
+
+    def _warn_once(self, code: str, message: str) -> None:
+        if code not in self._warned:
+            self._warned.add(code)
+            self._ctx.warning(code, message)
 
     def _claim(self, item: Item, paths: List[str]) -> None:
         if any(len(os.path.basename(each).encode()) > _LONGEST_NAME for each in paths):

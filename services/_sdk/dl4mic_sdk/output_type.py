@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping, Optional
 
 import numpy as np
 
@@ -14,9 +14,14 @@ from dl4mic_sdk.prediction import Prediction
 
 PARAMETER = "output_type"
 SOURCE = "source"
-CLIPPED = "PIXELS_CLIPPED"
+CLIPPED, NORMALISED = "PIXELS_CLIPPED", "RESULTS_NORMALISED"
 
 _NAMES_SAID = 5
+_NORMALISED_TEXT = (
+    "This model's results are normalised (0 and 1 are the low and high percentile of the image); rounded to {}, hardly "
+    "anything would be left of them. They are written as float32, although output_type=source was asked for. Scale "
+    "them to the range that you need before you save them as integers."
+)
 
 
 class Conversion:
@@ -61,9 +66,22 @@ class Conversion:
         return inside.astype(self.dtype)
 
 
-def is_converted(output_type: Any, prediction: Prediction, source: np.dtype[Any]) -> bool:
-    """Whether the first image of a prediction is to be written as integers, as its source is."""
-    return output_type == SOURCE and not prediction.labels and source.kind in "iu"
+def conversion_of(
+    output_type: Any,
+    prediction: Prediction,
+    source: np.dtype[Any],
+    warn: Callable[[str, str], None],
+) -> Optional[Conversion]:
+    """Return how the first image of a prediction becomes integers, as its source is; None where it stays as it is.
+
+    Results on a normalised scale stay, and are warned of by code and message: rounded, hardly anything would be left.
+    """
+    if output_type != SOURCE or prediction.labels or source.kind not in "iu":
+        return None
+    if prediction.normalised:
+        warn(NORMALISED, _NORMALISED_TEXT.format(source.name))
+        return None
+    return Conversion(source)
 
 
 def converted(prediction: Prediction, convert: Conversion) -> Prediction:

@@ -103,11 +103,11 @@ class _Results:
         self._tables: Dict[str, TableFile] = {}
         self._files: Dict[str, Path] = {}
         self._archives: Dict[str, zipfile.ZipFile] = {}
-        self._are_labels = False
+        self._are_labels = self._normalised = False
 
     def add(self, position: Mapping[str, int], found: Prediction) -> None:
         """Take in the results of a plane."""
-        self._are_labels = found.labels
+        self._are_labels, self._normalised = found.labels, found.normalised
         before = self.labels
         for number, (title, image) in enumerate(found.images.items()):
             self._add_image(title, image, position, found.labels and not number)
@@ -130,7 +130,8 @@ class _Results:
             for title, (array, axes) in self._arrays.items()
         }
         tables = {"_{}.csv".format(title): each.path for title, each in self._tables.items()}
-        return Prediction(images, self._are_labels, files=dict(self._files, **tables))
+        files = dict(self._files, **tables)
+        return Prediction(images, self._are_labels, files=files, normalised=self._normalised)
 
     def _add_image(
         self, title: str, image: Union[Image, ImageOnDisk], position: Mapping[str, int], label: bool

@@ -34,12 +34,16 @@ class Prediction:
         Title -> table, written as ``<name>_<title>.csv``.
     files
         Ending -> content of further files, e.g. ``{"_rois.zip": ...}``; or the path of a file that is moved there.
+    normalised
+        The first image is on another scale than the intensities of what it was made of, such as 0 to 1: integers would
+        not hold it.
     """
 
     images: Mapping[str, Union[Image, ImageOnDisk]]
     labels: bool = False
     tables: Mapping[str, Table] = field(default_factory=dict)
     files: Mapping[str, Union[bytes, Path]] = field(default_factory=dict)
+    normalised: bool = False
 
     @property
     def main(self) -> Tuple[str, Union[Image, ImageOnDisk]]:

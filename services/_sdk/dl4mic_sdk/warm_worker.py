@@ -31,10 +31,9 @@ from dl4mic_sdk.network import Network
 from dl4mic_sdk.output_type import (
     CLIPPED,
     PARAMETER,
-    Conversion,
     clipped_text,
+    conversion_of,
     converted,
-    is_converted,
 )
 from dl4mic_sdk.prediction import Prediction, Table
 from dl4mic_sdk.task import ModelFolder
@@ -117,13 +116,17 @@ def _answer(
 def _predicted(network: Network, image: Image) -> Prediction:
     """Predict an image, in the type that is asked for."""
     found, dtype = network.predict_image(image), image.pixels.dtype
-    if not is_converted(network.parameters.get(PARAMETER), found, dtype):
+    convert = conversion_of(network.parameters.get(PARAMETER), found, dtype, _warn)
+    if convert is None:
         return found
-    convert = Conversion(dtype)
     found = converted(found, convert)
     if convert.clipped:
-        log.warning("%s: %s", CLIPPED, clipped_text({image.name: convert.clipped}))
+        _warn(CLIPPED, clipped_text({image.name: convert.clipped}))
     return found
+
+
+def _warn(code: str, message: str) -> None:
+    log.warning("%s: %s", code, message)
 
 
 def _image(values: Dict[str, Any], content: bytes) -> Image:

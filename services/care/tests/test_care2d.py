@@ -127,6 +127,9 @@ def test_several_channels_become_as_many_or_fewer(
     job = make(tmp_path / "t", "train", "care2d", source, target=target, given=TINY).run()
     found = tifffile.imread(predict(tmp_path / "p", job, source) / "a.tif")
     assert found.shape == shape
+    rounded = tifffile.imread(predict(tmp_path / "r", job, source, output_type="source") / "a.tif")
+    assert rounded.dtype == (np.uint16 if targets == 2 else np.float32)
+    np.testing.assert_allclose(rounded, found, atol=0.51 if targets == 2 else 1e-6)
     pixels = tifffile.imread(source / "a.tif")
     (theirs,) = restored_of(job.model, pixels, "CYX")
     assert difference(found, theirs.reshape(shape)) < 1e-5

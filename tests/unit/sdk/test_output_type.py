@@ -150,6 +150,35 @@ def test_results_on_disk_and_of_planes_are_converted_too(tmp_path: Path) -> None
     assert "in {} pixels of series".format(clipped) in ctx.warnings[0][1]
 
 
+class Normalised(Doubling):
+    """Leaves results on a scale of its own."""
+
+    def predict_image(self, image: Image) -> Prediction:
+        return Prediction({"restored": image.with_pixels(image.pixels / 1000)}, normalised=True)
+
+    def predict_large(self, image: ImageOnDisk, scratch: Path) -> Prediction:
+        return self.predict_image(image.whole())
+
+
+def test_what_a_model_left_normalised_is_never_rounded(tmp_path: Path) -> None:
+    ctx, series = Context(), Image(np.arange(48, dtype=np.uint8).reshape(2, 4, 6), "TYX", {}, "c")
+    items = folder(tmp_path / "in", ramp("a", np.uint16), ramp("b", np.uint8), series)
+    run(Normalised(), [*items[:2], replace(items[2], planes="T")], tmp_path / "out", ctx)
+    for name, source in (("a", ramp("a", float)), ("b", ramp("b", float)), ("c", series)):
+        found = read(tmp_path / "out" / (name + ".tif")).pixels
+        assert found.dtype.kind == "f"
+        np.testing.assert_allclose(found, source.pixels / 1000, rtol=1e-6)
+    ((code, message),) = ctx.warnings
+    assert code == "RESULTS_NORMALISED" and "uint16" in message and "Scale them" in message
+
+
+def test_a_scale_of_its_own_is_no_matter_where_nothing_is_rounded(tmp_path: Path) -> None:
+    ctx, items = Context(), folder(tmp_path / "in", ramp("a", np.uint16), ramp("b", np.float32))
+    run(Normalised("float32"), items[:1], tmp_path / "whole", ctx)
+    run(Normalised(), items[1:], tmp_path / "real", ctx)
+    assert ctx.warnings == []
+
+
 def test_what_is_no_number_is_no_integer(tmp_path: Path) -> None:
     class Broken(Doubling):
         def predict_image(self, image: Image) -> Prediction:
@@ -167,7 +196,9 @@ def test_a_stopped_attempt_says_what_it_cut_off(tmp_path: Path) -> None:
     assert [code for code, _ in ctx.warnings] == ["PIXELS_CLIPPED"]
 
 
-def test_a_single_image_that_is_sent_is_answered_in_the_type_asked_for() -> None:
+def test_a_single_image_that_is_sent_is_answered_in_the_type_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     class Line:
         def __init__(self) -> None:
             self.sent: List[Tuple[Dict[str, Any], bytes]] = []
@@ -178,11 +209,16 @@ def test_a_single_image_that_is_sent_is_answered_in_the_type_asked_for() -> None
     pixels = np.array([[3, 200]], np.uint8)
     values = {"dtype": "uint8", "shape": [1, 2], "axes": "YX", "pixel_size": {}}
     answers: Dict[str, List[Any]] = {}
-    for kind in ("source", "float32"):
+    networks = {"source": Doubling("source"), "float32": Doubling("float32"), "own": Normalised()}
+    for kind, network in networks.items():
         line: Any = Line()
-        warm_worker._answer(line, Doubling(kind), values, pixels.tobytes())  # type: ignore[arg-type]
+        warm_worker._answer(line, network, values, pixels.tobytes())  # type: ignore[arg-type]
         about, content = line.sent[0]
         answers[kind] = np.frombuffer(content, about["dtype"]).tolist()
-        assert line.sent[1][0]["dtype"] == "float32" and line.sent[-1] == ({"end": True}, b"")
+        further = [each["dtype"] for each, _ in line.sent[1:-1]]
+        assert further == ([] if kind == "own" else ["float32"])
+        assert line.sent[-1] == ({"end": True}, b"")
     assert answers["source"] == [6, 255]
     assert answers["float32"] == pytest.approx([6.3, 400.3])
+    assert answers["own"] == pytest.approx([0.003, 0.2])
+    assert "RESULTS_NORMALISED" in caplog.text
