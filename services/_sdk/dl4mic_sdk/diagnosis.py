@@ -25,6 +25,9 @@ _MEMORY_ERRORS = ("ResourceExhaustedError", "OutOfMemoryError")
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "std::bad_alloc", "_ALLOC_FAILED")
 """What frameworks say where they have no error of their own for it: PyTorch, CUDA, cuDNN and cuBLAS."""
 
+_CUT_SHORT = "requested and"
+"""Of numpy's words, its error has no number, where not all of an array could be written: 9 requested and 5 written."""
+
 _LOWERED = ("batch_size", "patch_size", "tile")
 """Parameters that set how much memory a job needs, in the order in which to lower them."""
 
@@ -58,7 +61,7 @@ def fault_of(error: BaseException, attempt_folder: Optional[Path] = None) -> Fau
 
 def of_system(error: OSError) -> Optional[Fault]:
     """Say what the system lacks; None for an error that is not of a full disk or a folder that cannot be used."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or _is_cut_short(error):
         return disk_full("the disk is full: {}".format(_named(error)))
     if error.errno == errno.ENOMEM:
         return out_of_memory("memory ran out: {}".format(_named(error)), {})
@@ -129,6 +132,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _is_of_rights(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _NOT_ALLOWED
+
+
+def _is_cut_short(error: OSError) -> bool:
+    return error.errno is None and _CUT_SHORT in str(error)
 
 
 def _is_of_memory(error: BaseException) -> bool:

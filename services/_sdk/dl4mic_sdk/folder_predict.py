@@ -29,6 +29,7 @@ from typing import (
 
 import numpy as np
 
+from dl4mic_sdk.diagnosis import of_system
 from dl4mic_sdk.errors import DataError, ImageError, SdkError, Stopped
 from dl4mic_sdk.images import Image, ImageOnDisk, opened
 from dl4mic_sdk.output_type import (
@@ -259,8 +260,7 @@ class _Run:
 
     def _fail(self, item: Item, error: BaseException) -> None:
         """Note that an image failed; what would fail for every image ends the run."""
-        fatal = not isinstance(error, Exception) or isinstance(error, (Stopped, MemoryError))
-        if fatal or type(error).__name__ in _OUT_OF_MEMORY:
+        if _is_fatal(error):
             raise error
         message = getattr(error, "fault", None) or str(error) or type(error).__name__
         if not isinstance(error, SdkError):
@@ -282,6 +282,15 @@ class _Run:
         self._reported = done, now
         self._ctx.progress(done, self._total, "images", "predicting", failed=failed)
         self._ctx.metric("pixels", self._pixels, done, "px")
+
+
+def _is_fatal(error: BaseException) -> bool:
+    """Whether it lies in the job or the machine, such as a full disk, instead of in one image."""
+    if not isinstance(error, Exception) or isinstance(error, (Stopped, MemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return of_system(error) is not None
+    return type(error).__name__ in _OUT_OF_MEMORY
 
 
 def _stays_on_disk(network: Network, item: Item) -> bool:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
 import xml.etree.ElementTree as ElementTree
 import zlib
 from contextlib import contextmanager
@@ -77,11 +79,21 @@ def write(
     compress: bool,
     metadata: Optional[Metadata] = None,
 ) -> None:
-    """Write pixels along `axes` (in ImageJ's order) with their size in µm, as OME-TIFF if the metadata are OME's."""
+    """Write pixels along `axes` (in ImageJ's order) with their size in µm, as OME-TIFF if the metadata are OME's.
+
+    Raises
+    ------
+    OSError
+        Not all could be written.
+    """
     pixels = _storable(pixels)
     options: Dict[str, Any] = {"compression": "zlib"} if compress else {}
     options.update(_options(Form(axes, pixels.shape, pixels.dtype, pixel_size, metadata)))
-    tifffile.imwrite(str(path), pixels, photometric="minisblack", **options)
+    options.update(photometric="minisblack", returnoffset=True)
+    placed = tifffile.imwrite(str(path), pixels, **options)
+    # numpy writes what is not compressed, and says nothing where the last few KiB of it find no room.
+    if placed is not None and os.path.getsize(str(path)) < sum(placed):
+        raise OSError(errno.ENOSPC, "the last part could not be written", str(path))
 
 
 def write_parts(

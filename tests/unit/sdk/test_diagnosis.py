@@ -75,6 +75,7 @@ def disk(number, name=None):
         (disk(errno.ENOMEM), "OUT_OF_MEMORY"),
         (disk(errno.ENOSPC), "DISK_FULL"),
         (disk(errno.EDQUOT), "DISK_FULL"),
+        (OSError("1000000 requested and 262056 written"), "DISK_FULL"),
         (disk(errno.EIO, "/data/x"), "VOLUME_UNAVAILABLE"),
         (disk(errno.ESTALE), "VOLUME_UNAVAILABLE"),
         (disk(errno.EROFS, "/jobs/a/1/artifacts/x"), "VOLUME_UNAVAILABLE"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from dataclasses import replace
@@ -187,6 +188,30 @@ def test_lack_of_memory_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(MemoryError):
         run(network, images(tmp_path / "in", 5), tmp_path / "out")
     assert network.seen == ["cell 0"]
+
+
+@pytest.mark.parametrize("lack", [errno.ENOSPC, errno.EDQUOT, errno.ESTALE])
+def test_what_the_system_lacks_ends_the_run_and_what_is_finished_is_kept(
+    tmp_path: Path, lack: int
+) -> None:
+    def fail(image: Image) -> None:
+        if image.name == "cell 2":
+            raise OSError(lack, "as asked")
+
+    items, ctx, again = images(tmp_path / "in", 4), FakeContext(), Threshold()
+    with pytest.raises(OSError, match="as asked"):
+        run(Threshold(fail), items, tmp_path / "1", ctx)
+    assert ctx.warnings == [] and ctx.progresses[-1] == (2, 4, 0)
+    assert run(again, items, tmp_path / "2", previous=tmp_path / "1") == {}
+    assert again.seen == ["cell 2", "cell 3"]
+
+
+def test_another_error_of_the_system_is_one_image_s(tmp_path: Path) -> None:
+    def fail(image: Image) -> None:
+        if image.name == "cell 1":
+            raise OSError(errno.EFBIG, "as asked")
+
+    assert list(run(Threshold(fail), images(tmp_path / "in", 3), tmp_path / "out")) == ["cell 1"]
 
 
 def test_what_a_stopped_attempt_finished_is_taken_over(tmp_path: Path) -> None:
