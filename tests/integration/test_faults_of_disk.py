@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
-from servers import Server
+import tifffile
+from servers import Server, value_of, write_spots
 
 from dl4mic.fold import has_ended
+from dl4mic.v1.data_pb2 import Dataset, ModelReference
 from dl4mic.v1.job_pb2 import (
     CancelJobRequest,
     Job,
@@ -24,6 +27,7 @@ from dl4mic.v1.job_pb2 import (
     ReadLogRequest,
     RetryJobRequest,
 )
+from dl4mic.v1.request_pb2 import JobOptions, PredictRequest
 
 from .serving import job, running, until, wait_for
 
@@ -101,6 +105,51 @@ def test_a_full_disk_ends_the_job_and_room_lets_it_go_on(
         assert server.wait("a").state == Job.CANCELLED
         server.train("c", epochs=1)
         assert server.wait("c").state == Job.SUCCEEDED
+
+
+def predict(server: Server, source: Path, **parameters: object) -> None:
+    """Ask for a prediction `p` with a model that is trained first."""
+    server.train("m", epochs=1)
+    assert server.wait("m").state == Job.SUCCEEDED
+    request = PredictRequest(network="blur", data=Dataset(source=str(source)))
+    request.options.CopyFrom(JobOptions(job_id="p"))
+    request.model.CopyFrom(ModelReference(name=job(server, "m").model))
+    for name, value in parameters.items():
+        request.parameters[name].CopyFrom(value_of(value))
+    server.networks.Predict(request)
+
+
+@pytest.mark.parametrize("kind", ["service", "orchestrator"])
+def test_a_disk_without_room_for_a_large_result_ends_the_prediction(
+    kind: str, small_disk: Path, tmp_path: Path
+) -> None:
+    """There is room for a small result and for what the job says, but not for that of a series."""
+    data = tmp_path / "data"
+    write_spots(data / "train", 4, seed=0)
+    source = data / "source"
+    source.mkdir()
+    image = tifffile.imread(data / "train" / "images" / "spots0.tif")
+    tifffile.imwrite(source / "a.tif", image)
+    series = np.tile(image, (16, 10, 10))
+    tifffile.imwrite(source / "b.tif", series, imagej=True, metadata={"axes": "TYX"})
+    with running(kind, small_disk, data) as server:
+        predict(server, source, step_seconds=5)
+        wait_for(lambda: job(server, "p").state == Job.RUNNING)
+        filler = fill(small_disk)
+        os.truncate(filler, filler.stat().st_size - (3 << 20))
+        ended = server.wait("p")
+        assert (ended.state, ended.error.code) == (Job.FAILED, JobError.DISK_FULL), ended.error
+        assert ended.attempt == 1 and ended.progress.done == 1
+        (finished,) = small_disk.rglob("predictions/a.tif")
+        first = finished.stat().st_ino
+        filler.unlink()
+        server.jobs.RetryJob(RetryJobRequest(job_id="p"))
+        again = server.wait("p")
+        assert (again.state, again.attempt) == (Job.SUCCEEDED, 2), again.error
+        assert again.progress.done == 2 and not again.progress.failed
+        (result,) = small_disk.rglob("p/artifacts/predictions/b.tif")
+        assert result.with_name("a.tif").stat().st_ino == first
+        assert tifffile.imread(result).shape == series.shape
 
 
 @pytest.fixture(params=["service", "orchestrator"])

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
-from typing import Any, Mapping, Sequence, Tuple
+from typing import Any, BinaryIO, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from dl4mic_sdk.images import ImageOnDisk
+
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL)
+_ZEROS_AT_ONCE = 1 << 20
 
 
 class ArrayOnDisk:
@@ -22,6 +27,11 @@ class ArrayOnDisk:
         The file, made anew.
     shape, dtype
         Of the array.
+
+    Raises
+    ------
+    OSError
+        There is not enough room for it.
     """
 
     def __init__(self, path: Path, shape: Sequence[int], dtype: Any) -> None:
@@ -31,8 +41,13 @@ class ArrayOnDisk:
         size = self.dtype.itemsize
         for length in self.shape:
             size *= length
-        with path.open("wb") as file:
-            file.truncate(size)
+        file = path.open("wb")
+        try:
+            with file:
+                _reserve(file, size)
+        except OSError:
+            path.unlink()
+            raise
 
     def __getitem__(self, region: Tuple[Any, ...]) -> np.ndarray:
         """Return a copy of a region."""
@@ -52,3 +67,15 @@ class ArrayOnDisk:
 
     def _mapped(self, mode: Any) -> np.ndarray:
         return np.memmap(str(self._path), self.dtype, mode, 0, self.shape)
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Take all room now: where a disk fills up under a file that is mapped, the kernel ends the writer (SIGBUS)."""
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _UNSUPPORTED:
+            raise
+        # A system, C library or file system without it; glibc writes to every block by itself.
+        for start in range(0, size, _ZEROS_AT_ONCE):
+            file.write(bytes(min(_ZEROS_AT_ONCE, size - start)))
