@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from dl4mic_sdk.data_summary import DataSummary
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.qc.warning_rules import (
-    LARGEST_RATIO_OF_INTENSITIES,
     LARGEST_RATIO_OF_PIXEL_SIZES,
+    ImageFacts,
     differ,
     facts_of,
+    unlike_intensities,
 )
 from dl4mic_sdk.restoration_survey import chosen, plane_of
 
@@ -34,13 +35,10 @@ def about_training_data(
         What its record says of its data; what that lacks is not known.
     """
     trained = facts_of(trained_on)
-    intensity = _span(summary.items)
-    if differ(intensity, trained.intensity, LARGEST_RATIO_OF_INTENSITIES):
-        text = (
-            "The intensities span {:.4g} in these images, {:.4g} in those that {} was trained on."
-        )
-        message = text.format(intensity, trained.intensity, name)
-        yield "INTENSITIES_UNLIKE_TRAINING", message
+    unlike = unlike_intensities(_seen(summary.items), trained)
+    if unlike is not None:
+        text = "{} {:.4g} in these images, {:.4g} in those that {} was trained on."
+        yield "INTENSITIES_UNLIKE_TRAINING", text.format(*unlike, name)
     for axis in sorted(set(summary.pixel_size) & set(trained.pixel_size)):
         one, other = summary.pixel_size[axis], trained.pixel_size[axis]
         if differ(one, other, LARGEST_RATIO_OF_PIXEL_SIZES):
@@ -48,8 +46,11 @@ def about_training_data(
             yield "PIXEL_SIZE_UNLIKE_TRAINING", text.format(one, axis, other, name)
 
 
-def _span(items: Sequence[Item]) -> Optional[float]:
-    """Typical span of intensities in an image, by the percentiles that `qc.warning_rules.facts_of` takes."""
+def _seen(items: Sequence[Item]) -> ImageFacts:
+    """Typical intensities of an image, by the percentiles that `qc.warning_rules.facts_of` takes."""
     planes = (plane_of(each) for each in chosen(items))
-    ends = [np.percentile(each, (1, 99.9)) for each in planes if each is not None]
-    return median(float(high - low) for low, high in ends) if ends else None
+    found = [np.percentile(each, (1, 50, 99.9)) for each in planes if each is not None]
+    if not found:
+        return ImageFacts()
+    span = median(float(high - low) for low, _, high in found)
+    return ImageFacts(intensity=span, level=median(float(level) for _, level, _ in found))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, List, Mapping, Tuple
 
 import numpy as np
 import pytest
@@ -104,7 +104,9 @@ def subtract(folders: Folders) -> None:
 
 
 def overexpose(folders: Folders) -> None:
-    folders.mask(3, np.minimum(6 * scene(3), 4095).astype(np.uint16))
+    pixels = np.minimum(6 * scene(3), 4000).astype(np.uint16)
+    pixels[:8, :8] = 4095  # 64 of 160 * 160 pixels
+    folders.mask(3, pixels)
 
 
 def flatten(folders: Folders) -> None:
@@ -118,7 +120,7 @@ def flatten(folders: Folders) -> None:
         (shift, "PAIRS_SHIFTED", "1 of 4 pairs that were looked at: 2 by 4 px along Y and -7 px"),
         (blur, "TARGETS_LESS_SHARP", "median of 4 pairs"),
         (subtract, "NEGATIVE_VALUES", "1.tif down to -"),
-        (overexpose, "SATURATED_IMAGES", "3.tif 0."),
+        (overexpose, "SATURATED_IMAGES", "(1): 3.tif 0.25% at 4095."),
         (flatten, "CONSTANT_IMAGES", "0.tif"),
     ],
 )
@@ -176,21 +178,38 @@ def test_no_more_is_looked_at_than_some_planes(tmp_path: Path, folders: Folders)
     assert plane_of(items[0].__class__("large", tmp_path / "large.tif", None, "", ())) is None
 
 
-def test_images_unlike_those_of_the_training_are_warned_of(folders: Folders) -> None:
+def write_model(folders: Folders, name: str, data: Mapping[str, Any]) -> None:
+    """Have images predicted by a model that was trained on such data."""
     model = folders.root / "model"
-    model.mkdir()
-    data = {"intensity": {"1": 5, "99.9": 900.0}, "pixel_size": {"X": 0.5, "Y": 0.2}}
+    model.mkdir(exist_ok=True)
     record = {"network": "blur", "complete": True, "weights": ["best"], "data": data}
     (model / "model.json").write_text(json.dumps(record))
     (model / "weights_best.json").write_text("{}")
-    reference = {"name": "spots:1", "folder": str(model), "weights": "best"}
+    reference = {"name": name, "folder": str(model), "weights": "best"}
     folders.request.update(verb="predict", models=[reference])
     folders.request["data"]["target"] = ""
+
+
+def test_images_unlike_those_of_the_training_are_warned_of(folders: Folders) -> None:
+    data = {"intensity": {"1": 5, "99.9": 900.0}, "pixel_size": {"X": 0.5, "Y": 0.2}}
+    write_model(folders, "spots:1", data)
     found = dict(folders.check().warnings)
     assert set(found) == {"INTENSITIES_UNLIKE_TRAINING", "PIXEL_SIZE_UNLIKE_TRAINING"}
     assert "895 in those that spots:1 was trained on" in found["INTENSITIES_UNLIKE_TRAINING"]
     assert "0.5 µm along Y" in found["PIXEL_SIZE_UNLIKE_TRAINING"]
-    record["data"] = {"summary": "unknown"}
-    (model / "model.json").write_text(json.dumps(record))
-    reference["name"] = "spots:2"
+    write_model(folders, "spots:2", {"summary": "unknown"})
+    assert folders.check().warnings == ()
+
+
+def test_images_that_are_only_brighter_than_those_of_the_training_are_warned_of(
+    folders: Folders,
+) -> None:
+    pixels = np.linspace(20000, 21000, SIZE * SIZE).astype(np.uint16).reshape(SIZE, SIZE)
+    for number in range(4):
+        folders.image(number, pixels)
+    write_model(folders, "spots:1", {"intensity": {"1": 100, "50": 600, "99.9": 1100}})
+    ((code, message),) = folders.check().warnings
+    assert code == "INTENSITIES_UNLIKE_TRAINING"
+    assert "median intensity is 2.05e+04 in these images, 600 in those" in message
+    write_model(folders, "spots:2", {"intensity": {"1": 20000, "50": 20600, "99.9": 21000}})
     assert folders.check().warnings == ()

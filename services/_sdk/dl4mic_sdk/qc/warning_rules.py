@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 FEWEST_IMAGES = 5
 LEAST_FOREGROUND = 0.05
 LARGEST_RATIO_OF_INTENSITIES = 3.0
+LARGEST_OFFSET = 1.0
+"""Of median intensities, in the wider of the two spans: a typical pixel then lies outside of all that was learned."""
+
 LARGEST_RATIO_OF_PIXEL_SIZES = 1.25
 FEWEST_EPOCHS = 8
 """Fewer epochs say nothing about the course of a loss."""
@@ -53,11 +56,14 @@ class ImageFacts:
         Typical span of intensities in an image (bright end minus dark end); None if not known.
     pixel_size
         Axis letter -> µm; unknown ones left out.
+    level
+        Typical median intensity; None if not known.
     """
 
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     intensity: Optional[float] = None
     pixel_size: Mapping[str, float] = field(default_factory=dict)
+    level: Optional[float] = None
 
 
 def facts_of(data: Mapping[str, Any]) -> ImageFacts:
@@ -71,6 +77,7 @@ def facts_of(data: Mapping[str, Any]) -> ImageFacts:
         fingerprints={each["sha256"]: Path(each["path"]).name for each in sources},
         intensity=percentiles["99.9"] - percentiles["1"] if known else None,
         pixel_size=data.get("pixel_size") or {},
+        level=percentiles.get("50"),
     )
 
 
@@ -107,9 +114,9 @@ def about_training_data(test: ImageFacts, trained: ImageFacts) -> Iterator[QcWar
         text = "{} used to train the model, so that the numbers are too good: {}."
         was = "1 test image was" if len(seen) == 1 else "{} test images were".format(len(seen))
         yield QcWarning(TRAINED_ON, text.format(was, _named(seen)))
-    if differ(test.intensity, trained.intensity, LARGEST_RATIO_OF_INTENSITIES):
-        text = "The intensities span {:.4g} in the test images, {:.4g} in the training images."
-        message = text.format(test.intensity, trained.intensity)
+    unlike = unlike_intensities(test, trained)
+    if unlike is not None:
+        message = "{} {:.4g} in the test images, {:.4g} in the training images.".format(*unlike)
         yield QcWarning("QC_INTENSITIES_UNLIKE_TRAINING", message)
     for axis in sorted(set(test.pixel_size) & set(trained.pixel_size)):
         one, other = test.pixel_size[axis], trained.pixel_size[axis]
@@ -155,6 +162,25 @@ def about_loss(history: Sequence[Mapping[str, float]]) -> Iterator[QcWarning]:
             "for more epochs."
         )
         yield QcWarning("MODEL_UNDERFITTED", text.format(1 - after / before))
+
+
+def unlike_intensities(
+    images: ImageFacts, trained: ImageFacts
+) -> Optional[Tuple[str, float, float]]:
+    """Return what differs of the intensities, in words, and its two values; None where they are alike or not known.
+
+    Networks that normalise by the training's mean and deviation, as Noise2Void, see an offset as they see a factor.
+    """
+    spans = images.intensity, trained.intensity
+    if spans[0] is None or spans[1] is None:
+        return None
+    if differ(*spans, LARGEST_RATIO_OF_INTENSITIES):
+        return "The intensities span", spans[0], spans[1]
+    if images.level is None or trained.level is None:
+        return None
+    if abs(images.level - trained.level) > LARGEST_OFFSET * max(spans[0], spans[1]) > 0:
+        return "The median intensity is", images.level, trained.level
+    return None
 
 
 def differ(one: Optional[float], other: Optional[float], largest_ratio: float) -> bool:

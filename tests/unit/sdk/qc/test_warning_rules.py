@@ -74,6 +74,19 @@ def test_intensities(test: Any, trained: Any, warned: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("level", "warned"),
+    [(20500.0, True), (1601.0, True), (1599.0, False), (-500.0, True), (None, False)],
+)
+def test_intensities_that_are_only_offset(level: Any, warned: bool) -> None:
+    """Both span 1000; the median of the training is 600."""
+    trained = ImageFacts({}, 1000.0, level=600.0)
+    found = codes(about_training_data(ImageFacts({}, 1000.0, level=level), trained))
+    assert found == (["QC_INTENSITIES_UNLIKE_TRAINING"] if warned else [])
+    wider = ImageFacts({}, 2900.0, level=600.0 + 2800)
+    assert codes(about_training_data(wider, trained)) == []
+
+
+@pytest.mark.parametrize(
     ("test", "warned"), [({"X": 0.5}, False), ({"X": 0.65}, True), ({}, False), ({"Z": 9.0}, False)]
 )
 def test_pixel_sizes(test: Dict[str, float], warned: bool) -> None:
@@ -117,10 +130,10 @@ def test_facts_of_a_record() -> None:
             {"role": "target", "sha256": "f2", "path": "/data/m.tif"},
             {"role": "source", "sha256": "", "path": "/data/unread.tif"},
         ],
-        "intensity": {"1": 10.0, "99.9": 210.0},
+        "intensity": {"1": 10.0, "50": 40.0, "99.9": 210.0},
         "pixel_size": {"X": 0.5},
     }
-    assert facts_of(record) == ImageFacts({"f1": "a.tif"}, 200.0, {"X": 0.5})
+    assert facts_of(record) == ImageFacts({"f1": "a.tif"}, 200.0, {"X": 0.5}, 40.0)
 
 
 def test_a_model_that_others_made_has_no_facts() -> None:
