@@ -49,7 +49,8 @@ def check_archive(archive: Path) -> List[str]:
         It is no ZIP archive; it holds links, or paths that lead out of the folder; or it would be too large.
     """
     with _blaming(archive), zipfile.ZipFile(str(archive)) as packed:
-        return [entry.filename for entry in _checked(packed.infolist(), archive)]
+        files = _checked(packed.infolist(), archive)
+        return [str(PurePosixPath(entry.filename)) for entry in files]
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -110,9 +111,11 @@ def _faults(entries: List[zipfile.ZipInfo], archive: Path) -> Iterator[str]:
             path.is_absolute()
             or ".." in path.parts
             or "\\" in entry.filename
-            or ":" in path.parts[0]
+            or any(":" in each for each in path.parts[:1])  # "./" has none
         ):
             yield "{!r} in it leads out of its folder".format(entry.filename)
+        if not path.parts and not entry.filename.endswith("/"):
+            yield "an entry in it names no file"
         if stat.S_ISLNK(entry.external_attr >> 16):
             yield "{!r} in it is a link".format(entry.filename)
         if any(str(parent) in names for parent in path.parents):

@@ -41,6 +41,18 @@ def test_a_folder_comes_back_as_it_was(tmp_path):
     assert (tmp_path / "in" / "model" / "a").read_bytes() == bytes(range(256))
 
 
+def test_names_may_begin_with_the_folder_itself(tmp_path):
+    path = made(tmp_path / "m.zip", "./", "./model/", "./model/a", "b")
+    assert archive.check_archive(path) == ["model/a", "b"]
+    archive.unpack(path, tmp_path / "in")
+    assert (tmp_path / "in" / "model" / "a").read_text() == (tmp_path / "in" / "b").read_text()
+
+
+@pytest.mark.parametrize("name", [".", ""])
+def test_an_entry_without_a_name_is_refused(tmp_path, name):
+    refused(made(tmp_path / "m.zip", name), tmp_path, "names no file")
+
+
 @pytest.mark.parametrize("name", ["../out", "/out", "a/../../out", "a\\..\\out", "c:/out"])
 def test_paths_that_lead_out_are_refused(tmp_path, name):
     refused(made(tmp_path / "m.zip", name), tmp_path, "leads out")
