@@ -81,7 +81,7 @@ def of_worker(attempt_folder: Path, status: int, memory_ran_out: bool = False) -
     if said is not None:
         return said
     if status < 0:
-        return _of_signal(attempt_folder, signal.Signals(-status), memory_ran_out)
+        return _of_signal(attempt_folder, -status, memory_ran_out)
     for code, number in EXIT_OF_CODE.items():
         if status == number:
             return _of_code(code, attempt_folder)
@@ -92,9 +92,7 @@ def of_worker(attempt_folder: Path, status: int, memory_ran_out: bool = False) -
     return fault("CRASHED", message, _SEE_LOG)
 
 
-def _of_signal(
-    attempt_folder: Path, number: signal.Signals, memory_ran_out: bool
-) -> Dict[str, Any]:
+def _of_signal(attempt_folder: Path, number: int, memory_ran_out: bool) -> Dict[str, Any]:
     if number == signal.SIGKILL and memory_ran_out:
         message = "memory ran out, and the kernel ended the worker"
         return diagnosis.out_of_memory(message, read_request(attempt_folder))
@@ -107,10 +105,17 @@ def _of_signal(
         if changed is not None:
             return changed
     if number in _NATIVE_FAULTS:
-        message = "the worker was ended by {}: native code failed".format(number.name)
+        message = "the worker was ended by {}: native code failed".format(_name_of(number))
         return fault("CRASHED", message, _NATIVE)
-    message = "the worker was ended by {} from outside".format(number.name)
+    message = "the worker was ended by {} from outside".format(_name_of(number))
     return fault("CRASHED", message, _OUTSIDE if number == signal.SIGKILL else _SEE_LOG)
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return "signal {}".format(number)
 
 
 def _changed(attempt_folder: Path) -> Optional[Dict[str, Any]]:

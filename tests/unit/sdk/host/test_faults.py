@@ -35,6 +35,7 @@ def attempt(tmp_path):
         (-signal.SIGBUS, False, "CRASHED", "SIGBUS: native code failed"),
         (-signal.SIGABRT, False, "CRASHED", "SIGABRT: native code failed"),
         (-signal.SIGTERM, False, "CRASHED", "SIGTERM from outside"),
+        (-signal.SIGRTMIN - 1, False, "CRASHED", "ended by signal {}".format(signal.SIGRTMIN + 1)),
         (5, False, "OUT_OF_MEMORY", "memory ran out"),
         (6, False, "DISK_FULL", "the disk is full"),
         (7, False, "VOLUME_UNAVAILABLE", "may not be written"),
