@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
@@ -203,12 +204,17 @@ class FinishedImages:
 
 
 def _read_finished(folder: Path) -> Dict[str, Dict[str, Any]]:
-    """Read the note of a folder; the last line of a killed worker may be cut off."""
+    """Read the note of a folder; the line of a killed worker, or of one that had no more room, may be cut off."""
     try:
-        lines = (folder / FINISHED_FILE).read_text(encoding="utf-8").split("\n")[:-1]
+        lines = (folder / FINISHED_FILE).read_bytes().split(b"\n")[:-1]
     except OSError:
         return {}
-    return {each["name"]: each for each in map(json.loads, lines)}
+    finished = {}
+    for line in lines:
+        with suppress(ValueError):
+            note = json.loads(line.decode("utf-8"))
+            finished[note["name"]] = note
+    return finished
 
 
 def _link(source: Path, target: Path) -> None:

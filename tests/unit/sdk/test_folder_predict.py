@@ -246,6 +246,19 @@ def test_an_unfinished_note_and_lost_files_are_done_again(tmp_path: Path) -> Non
     assert again.seen == [each.name for each in items]
 
 
+def test_a_torn_line_of_the_note_costs_its_images_only(tmp_path: Path) -> None:
+    """As a disk that is full for a moment leaves it: the line after it begins where it was cut off."""
+    items = images(tmp_path / "in", 4)
+    with pytest.raises(Stopped):
+        run(Threshold(), items, tmp_path / "1", FakeContext(stop_after=3))
+    note = tmp_path / "1" / ".finished"
+    first, second, third, _ = note.read_bytes().split(b"\n")
+    note.write_bytes(b"\n".join([first, second[:-9] + third, b""]))
+    again = Threshold()
+    run(again, items, tmp_path / "2", previous=tmp_path / "1")
+    assert again.seen == ["cell 1", "cell 2", "cell 3"]
+
+
 def test_results_do_not_overwrite_those_of_other_images(tmp_path: Path) -> None:
     items = images(tmp_path / "in", 1)
     write(tmp_path / "in" / "cell 0_b.tif", Image(np.zeros((4, 4), np.uint8), "YX"))
