@@ -24,6 +24,7 @@ from dl4mic_sdk.errors import DataError, SdkError
 from dl4mic_sdk.events import EventWriter
 from dl4mic_sdk.images import Image
 from dl4mic_sdk.network import Network
+from dl4mic_sdk.pages import Document
 from dl4mic_sdk.prediction import Prediction
 from dl4mic_sdk.qc.comparison import Comparison
 from dl4mic_sdk.qc.score import score, score_finished
@@ -164,6 +165,61 @@ def test_what_is_left_behind(tmp_path: Path, six: DataSummary) -> None:
     with (made / "qc.csv").open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file))
     assert float(row[SSIM]) == pytest.approx(similarity.mean(dtype=np.float64), rel=1e-6)
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch) -> Dict[str, List[Any]]:
+    """What is set into a report: kind -> arguments of each call; of diagrams the axes that were drawn."""
+    said: Dict[str, List[Any]] = {}
+
+    def note(kind: str) -> None:
+        real = getattr(Document, kind)
+
+        def noting(document: Any, *arguments: Any, **options: Any) -> None:
+            real(document, *arguments, **options)
+            drawn = document._page.axes[-len(arguments[0]) :] if kind == "plots" else arguments
+            said.setdefault(kind, []).append(drawn)
+
+        monkeypatch.setattr(Document, kind, noting)
+
+    for each in ("heading", "notice", "panel", "plots"):
+        note(each)
+    return said
+
+
+def test_the_report_shows_warnings_panels_and_the_loss_linear_and_logarithmic(
+    tmp_path: Path, report: Dict[str, List[Any]]
+) -> None:
+    write_pairs(tmp_path / "test", ["a", "b"])
+    trained = model(tmp_path, "m", 2.0)
+    losses = [1 / epoch for epoch in range(1, 10)]
+    validation = [0.9, 0.5, 0.3, 0.2, 0.3, 0.4, 0.4, 0.4, 0.4]
+    rows = ["{},{},{}".format(n, *pair) for n, pair in enumerate(zip(losses, validation), 1)]
+    (trained.path / "history.csv").write_text("\n".join(["epoch,loss,val_loss", *rows, ""]))
+    run_whole(tmp_path, checked(tmp_path / "test", "qc"), trained)
+
+    assert [code for code, _ in report["notice"]] == ["MODEL_OVERFITTED", "QC_FEW_IMAGES"]
+    assert "epoch 4" in report["notice"][0][1]
+    captions = [caption.split(":")[0] for _, _, caption in report["panel"]]
+    assert captions == ["Worst image", "Best image"]
+    for panel, _, _ in report["panel"]:
+        assert {"source", "prediction", "target", "error"} <= {each.title for each in panel.tiles}
+    assert "Loss while the model was trained" in [each[0] for each in report["heading"]]
+    linear, logarithmic = report["plots"][-1]
+    assert (linear.get_yscale(), logarithmic.get_yscale()) == ("linear", "log")
+    for axes in (linear, logarithmic):
+        shown = [list(line.get_ydata()) for line in axes.lines[:2]]
+        assert shown == [pytest.approx(losses), pytest.approx(validation)]
+        named = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert named == ["training", "validation", "lowest, epoch 4"]
+
+
+def test_without_a_loss_record_the_report_has_no_page_of_it(
+    tmp_path: Path, report: Dict[str, List[Any]]
+) -> None:
+    write_pairs(tmp_path / "test", ["a"])
+    run_whole(tmp_path, checked(tmp_path / "test", "qc"), model(tmp_path, "m", 2.0))
+    assert not [each for each in report["heading"] if each[0].startswith("Loss")]
 
 
 def test_the_gain_over_the_source_is_tested(tmp_path: Path, six: DataSummary) -> None:
