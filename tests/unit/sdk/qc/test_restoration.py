@@ -152,6 +152,20 @@ def test_a_perfect_prediction_and_an_affine_copy_score_perfectly(copy: Any) -> N
     assert found["zerocost.ssim"] == pytest.approx(1.0, abs=1e-4)
 
 
+def test_a_misaligned_prediction_is_scored_where_it_lies() -> None:
+    """Stripes of 10 px, moved by 2: a fifth of all pixels is wrong, so that r = 1 - 2 / 5; the fit leaves 0.2 and 0.8."""
+    target = np.tile(np.repeat([0.0, 1.0], 10), (40, 2))
+    found = scored(target, np.roll(target, 2, 1))
+    squared = 0.8 * 0.2**2 + 0.2 * 0.8**2
+    assert found["pearson"] == pytest.approx(0.6)
+    assert found["standard.nrmse"] == pytest.approx(math.sqrt(squared))
+    assert found["standard.psnr"] == pytest.approx(10 * math.log10(1 / squared))
+    moved = [scored(scene(60, 60), np.roll(scene(60, 60), n, 0)) for n in range(4)]
+    for name in ("standard.ssim", "zerocost.ssim", "standard.psnr", "pearson"):
+        values = [each[name] or 0.0 for each in moved]
+        assert values == sorted(values, reverse=True) and len(set(values)) == 4, name
+
+
 def test_a_gain_below_zero_is_undone_but_the_sign_is_known() -> None:
     target = scene(40, 40)
     found = scored(target, -1.0 * target)
