@@ -153,7 +153,7 @@ def test_a_perfect_prediction_and_an_affine_copy_score_perfectly(copy: Any) -> N
 
 
 def test_a_misaligned_prediction_is_scored_where_it_lies() -> None:
-    """Stripes of 10 px, moved by 2: a fifth of all pixels is wrong, so that r = 1 - 2 / 5; the fit leaves 0.2 and 0.8."""
+    """Stripes of 10 px, moved by 2: a fifth of the pixels is wrong, so r = 1 - 2 / 5; the fit leaves 0.2 and 0.8."""
     target = np.tile(np.repeat([0.0, 1.0], 10), (40, 2))
     found = scored(target, np.roll(target, 2, 1))
     squared = 0.8 * 0.2**2 + 0.2 * 0.8**2
