@@ -16,6 +16,7 @@ from dl4mic_sdk.folder_predict import predict_folder
 from dl4mic_sdk.images import Image, read, stem, write
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.prediction import Prediction, Table
+from dl4mic_sdk.prediction_files import write_prediction
 
 
 class FakeContext:
@@ -288,3 +289,23 @@ def test_reading_is_ahead_in_another_thread_and_bounded(tmp_path: Path, monkeypa
     run(network, items, tmp_path / "out")
     assert threading.current_thread() not in readers
     assert len(reads) == 20 and 1 <= max(ahead) <= 2
+
+
+def test_writing_overlaps_computing_in_another_thread_and_is_bounded(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    """While the first result is written two more images are computed, and no third one."""
+    seen = [threading.Event() for _ in range(6)]
+    network = Threshold(lambda image: seen[int(image.name.split()[1])].set())
+    writers, overlapped = set(), []
+
+    def watched(*arguments: Any) -> List[str]:
+        if not writers:
+            overlapped.extend([seen[2].wait(10), seen[3].wait(0.2)])
+        writers.add(threading.current_thread())
+        return write_prediction(*arguments)
+
+    monkeypatch.setattr("dl4mic_sdk.folder_predict.write_prediction", watched)
+    assert run(network, images(tmp_path / "in", 6), tmp_path / "out") == {}
+    assert overlapped == [True, False]
+    assert len(writers) == 1 and threading.current_thread() not in writers
