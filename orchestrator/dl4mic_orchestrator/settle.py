@@ -18,7 +18,7 @@ from dl4mic_orchestrator.follow import Outcome
 from dl4mic_orchestrator.plan import Cause
 from dl4mic_orchestrator.records import Failure, JobState
 from dl4mic_orchestrator.registry import Origin, Registry
-from dl4mic_orchestrator.shortage import disk_full, is_of_disk
+from dl4mic_orchestrator.shortage import of_system
 from dl4mic_orchestrator.store import StoreError
 from dl4mic_orchestrator.store.jobs import JobStore
 
@@ -150,7 +150,8 @@ class Settlement:
 
     def _take_back(self, published: Path, made: Path) -> None:
         try:
-            published.rename(made)
+            if published.exists():
+                published.rename(made)
         except OSError as error:
             log.error("the artifacts of a failed publication stay at %s: %s", published, error)
 
@@ -193,9 +194,7 @@ def _no_words() -> JobError:
 def _publication_error(error: Exception) -> JobError:
     if isinstance(error, BriefingError):
         return error.error
-    if is_of_disk(error):
-        return disk_full(error)
     message = f"the results could not be published: {error}"
-    return JobError(
+    return of_system(error) or JobError(
         code=JobError.INTERNAL, message=message, hint="The orchestrator's log may say more."
     )

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import errno
+import re
+import shutil
 
 from dl4mic.check import Refused
 from dl4mic.server import DISK_FULL
@@ -15,9 +17,16 @@ _UNUSABLE = frozenset(
 """Errors of the system for what is not mounted, does not answer, or may not be used."""
 
 
-def is_of_disk(error: Exception) -> bool:
-    """Say whether an error is that of a full disk."""
-    return isinstance(error, OSError) and error.errno in DISK_FULL
+def first_of_copy(error: Exception) -> Exception:
+    """Give what ``shutil.copytree`` met first, as the error that it was; anything else as it is.
+
+    It goes on to the end, and then raises all that it met as a list of (from, to, words), without a number.
+    """
+    met = error.args[0] if isinstance(error, shutil.Error) else None
+    if not isinstance(met, list) or not met:
+        return error
+    said = re.match(r"\[Errno (\d+)\] (.*)", met[0][-1], re.DOTALL)
+    return OSError(int(said[1]), said[2]) if said else error
 
 
 def disk_full(words: object) -> JobError:
@@ -31,9 +40,11 @@ def of_system(error: Exception) -> JobError | None:
 
     A location that was good when the job was accepted and is refused now is on a root that is gone.
     """
-    if is_of_disk(error):
+    error = first_of_copy(error)
+    number = getattr(error, "errno", None)
+    if number in DISK_FULL:
         return disk_full(error)
-    if not isinstance(error, Refused) and getattr(error, "errno", None) not in _UNUSABLE:
+    if not isinstance(error, Refused) and number not in _UNUSABLE:
         return None
     return JobError(
         code=JobError.VOLUME_UNAVAILABLE,

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,8 +32,6 @@ class FolderContent:
         self.puts = 0
 
     def put(self, tag: str, folder: Path) -> Path:
-        import shutil
-
         self.puts += 1
         shutil.rmtree(self.folder / tag, ignore_errors=True)
         return Path(shutil.copytree(folder, self.folder / tag))
@@ -156,6 +157,43 @@ def test_a_publication_that_fails_is_taken_back(world: World) -> None:
     assert (job.state, job.attempt, job.error.code) == (Job.PENDING, 2, JobError.INTERNAL)
     assert "model.json" in job.error.message
     assert made.exists() and not (world.jobs_folder / "a/artifacts").exists()
+
+
+def publish_with(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str, number: int
+) -> tuple[Path, Job]:
+    """Settle a success while a step of its publication meets an error of the system."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "/disk/file")
+
+    world.running()
+    made = world.made()
+    owner, name = {"rename": (Path, "rename"), "copy": (shutil, "copyfile")}[step]
+    monkeypatch.setattr(owner, name, fail)
+    world.settlement.settle("a", 1, Outcome(JobState.SUCCEEDED), None)
+    monkeypatch.undo()
+    return made, world.job()
+
+
+@pytest.mark.parametrize("step", ["rename", "copy"])
+def test_a_disk_that_fills_up_under_a_publication_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    made, job = publish_with(world, monkeypatch, step, errno.ENOSPC)
+    assert (job.state, job.attempt, job.error.code) == (Job.FAILED, 1, JobError.DISK_FULL)
+    assert "No space left on device: '/disk/file'" in job.error.message and job.error.hint
+    assert made.exists()
+
+
+@pytest.mark.parametrize("step", ["rename", "copy"])
+def test_a_publication_into_what_cannot_be_written_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    made, job = publish_with(world, monkeypatch, step, errno.EROFS)
+    assert (job.state, job.attempt, job.error.code) == (Job.PENDING, 2, JobError.VOLUME_UNAVAILABLE)
+    assert "trying again in 10 s" in job.waiting_reason and "/disk/file" in job.error.message
+    assert made.exists()
 
 
 @pytest.mark.parametrize(
