@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from dl4mic_orchestrator.backup import BackupError, Report, back_up, restore
 from dl4mic_orchestrator.settings import STORE, store_place, workspace_folder
+from dl4mic_orchestrator.shortage import first_of_copy
 from dl4mic_orchestrator.store import StoreError, file_of
 
 _REFUSED = 2
@@ -26,8 +28,9 @@ def main(arguments: Sequence[str]) -> int:
         report = _run(options)
     except (BackupError, StoreError, ValueError) as error:
         return _failed(options, str(error), _REFUSED)
-    except OSError as error:
-        return _failed(options, f"it cannot be written or read: {error}", _NOT_WHOLE)
+    except (OSError, sqlite3.Error) as error:
+        words = f"it cannot be written or read: {first_of_copy(error)}"
+        return _failed(options, words, _NOT_WHOLE)
     if options.json:
         print(json.dumps(asdict(report)))
     else:

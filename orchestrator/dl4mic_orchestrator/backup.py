@@ -137,8 +137,10 @@ class _Copying:
         shutil.rmtree(partial, ignore_errors=True)
         try:
             shutil.copytree(source, partial)
-        except (FileNotFoundError, shutil.Error):
+        except OSError:
             shutil.rmtree(partial, ignore_errors=True)
+            if _is_whole(source, digest):
+                raise  # what was to be copied is well; where it goes is not
             return False
         if digest and _digest(partial) != digest:
             shutil.rmtree(partial)
@@ -291,10 +293,9 @@ def _rebuild(folder: Path, workspace: Path) -> Report:
     _leave_instances_behind(store)
     for tag, digest in manifest.models.items():
         target = workspace / "models" / _model_path(tag)
-        try:
-            shutil.copytree(folder / _model_path(tag), target)
-        except (OSError, shutil.Error) as error:
-            raise BackupError(f"the model {tag} is missing from the backup: {error}") from error
+        if not (folder / _model_path(tag)).is_dir():
+            raise BackupError(f"the model {tag} is missing from the backup: {folder}")
+        shutil.copytree(folder / _model_path(tag), target)
         if _digest(target) != digest:
             raise BackupError(f"the model {tag} is not what was backed up: {folder}")
     for job_id in manifest.artifacts:
@@ -352,6 +353,12 @@ def _digest(folder: Path) -> str:
         return digest_of_folder(folder)
     except OSError:
         return ""
+
+
+def _is_whole(folder: Path, digest: str) -> bool:
+    """Say whether a folder can be read to its end, and holds what its digest says, if it has one."""
+    found = _digest(folder) if folder.is_dir() else ""
+    return found != "" and digest in ("", found)
 
 
 def _sha256(path: Path) -> str:

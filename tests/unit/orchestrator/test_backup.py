@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -129,6 +133,43 @@ def test_a_damaged_model_is_named_and_the_rest_backed_up(old: Workspace, tmp_pat
     report = back_up(old.folder, tmp_path / "backup")
     assert (report.models, report.broken) == (1, ("m:2",))
     assert main(["backup", str(tmp_path / "again"), "--workspace", str(old.folder)]) == 7
+
+
+def test_a_full_disk_is_named_and_no_model_is_blamed(
+    old: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    target, workspace = tmp_path / "backup", ["--workspace", str(old.folder)]
+    back_up(old.folder, target)
+    before = read_manifest(target)
+    old.publish("c")
+
+    def fill_up(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/kept/weights")
+
+    monkeypatch.setattr(shutil, "copyfile", fill_up)
+    assert main(["backup", str(target), *workspace]) == 7
+    assert main(["restore", str(target), "--workspace", str(tmp_path / "new")]) == 7
+    said = capsys.readouterr().err
+    assert said.count("No space left on device") == 2
+    assert "model" not in said and "damaged" not in said
+    monkeypatch.undo()
+    assert read_manifest(target) == before and not (tmp_path / "new").exists()
+    assert back_up(old.folder, target).copied == 1
+
+
+def test_a_store_for_which_there_is_no_room_is_an_error_in_words(
+    old: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system's limit of a file's size stands for a disk that is full; SQLite gives it an error of its own."""
+    command = ["sh", "-c", 'ulimit -f 8 && exec "$@"', "sh", sys.executable]
+    command += ["-m", "dl4mic_orchestrator", "backup", str(tmp_path / "backup")]
+    command += ["--workspace", str(old.folder)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 7, run.stderr
+    assert "it cannot be written or read: " in run.stderr and "Traceback" not in run.stderr
 
 
 def test_a_model_that_is_deleted_meanwhile_is_not_missed(
