@@ -47,7 +47,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     if not try_to("mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", str(disk)):
-        pytest.skip("this user may not mount a small file system")
+        pytest.skip(
+            "this user may not mount a small file system; tests/integration/test_faults.py has what stands for it: "
+            'fault="disk", the error of a full disk, raised in the worker alone'
+        )
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
