@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,43 @@ def test_an_environment_that_cannot_be_made_is_waited_for(tmp_path: Path, spots:
         shutil.copy(FAKES / "blur" / "requirements.txt", lock)
         ended = server.wait("a")
         assert (ended.state, ended.model) == (Job.SUCCEEDED, "spots:1"), ended.error
+
+
+@contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """Let nobody write into an empty folder: by its mode, or for root, who is above that, by what is mounted there."""
+    if os.geteuid():
+        folder.chmod(0o500)
+        yield
+        folder.chmod(0o700)
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+    if subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("root may not mount here, and is above a folder's mode")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_result_that_cannot_be_published_is_waited_for(tmp_path: Path, spots: Path) -> None:
+    """The models lie on a disk that is mounted for reading alone; the job says so, and publishes once it is not."""
+    folder = tmp_path / "served"
+    models = folder / "workspace" / "models"
+    models.mkdir(mode=0o700, parents=True)
+    with running("orchestrator", folder, spots) as server:
+        with unwritable(models):
+            server.train("a", epochs=2)
+            wait_for(lambda: "trying again in 10 s" in job(server, "a").waiting_reason)
+            waiting = job(server, "a")
+            assert (waiting.state, waiting.error.code) == (Job.PENDING, JobError.VOLUME_UNAVAILABLE)
+            assert str(models) in waiting.waiting_reason and waiting.error.hint
+            assert not (models.parent / "jobs" / "a" / "artifacts").exists()
+        ended = server.wait("a")
+        assert (ended.state, ended.model, ended.attempt) == (Job.SUCCEEDED, "spots:1", 2), (
+            ended.error
+        )
+        steps = [each.progress.done for each in server.events("a") if each.HasField("progress")]
+        assert steps == sorted(
+            steps
+        )  # the second attempt went on from the first one's last checkpoint
