@@ -198,7 +198,10 @@ class Environments:
             [str(self._uv), "--no-progress", *arguments], environment, progress.check
         )
         if status:
-            raise _UvError("\n".join(words.strip().splitlines()[-_LAST_WORDS:]))
+            last = words.strip().splitlines()[-_LAST_WORDS:]
+            if status < 0:
+                last.append(f"uv was ended by signal {-status}")
+            raise _UvError("\n".join(last))
 
 
 def _recipe(service: ServiceSpec, gpu: bool) -> Recipe:

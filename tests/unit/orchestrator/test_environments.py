@@ -126,6 +126,14 @@ def test_what_uv_says_is_passed_on_and_nothing_stays(tmp_path: Path, service: Se
     assert [path.name for path in (tmp_path / "environments").iterdir() if path.is_dir()] == []
 
 
+def test_a_uv_that_was_killed_is_told_so_after_its_last_words(
+    tmp_path: Path, service: ServiceSpec
+) -> None:
+    made = make(tmp_path, on_sync="echo 'Resolved 2 packages' >&2; kill -9 $$")
+    with pytest.raises(UnavailableError, match="Resolved 2 packages\nuv was ended by signal 9"):
+        made.python_of(service, gpu=False, progress=Waiter())
+
+
 def test_whoever_gives_up_leaves_nothing(tmp_path: Path, service: ServiceSpec) -> None:
     made, waiter = make(tmp_path, on_sync="sleep 60"), Waiter()
     threading.Timer(0.3, lambda: setattr(waiter, "gone", True)).start()
