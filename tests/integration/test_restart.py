@@ -9,10 +9,11 @@ import signal
 import subprocess
 from collections.abc import Callable
 
+import grpc
 import pytest
 from servers import processes_with
 
-from dl4mic.v1.job_pb2 import CancelJobRequest, Job, JobError
+from dl4mic.v1.job_pb2 import CancelJobRequest, Job, JobError, JobEvent, WatchJobRequest
 from dl4mic.v1.model_pb2 import ListModelsRequest
 
 from .conftest import Orchestrator, wait_until
@@ -44,6 +45,31 @@ def test_a_killed_orchestrator_adopts_its_running_job(new_orchestrator: New) -> 
     assert (job.state, job.attempt, job.model) == (Job.SUCCEEDED, 1, "spots:1")
     check_is_whole(orchestrator, "a")
     wait_until(lambda: orchestrator.processes() == [])
+
+
+def watch_until_it_is_killed(orchestrator: Orchestrator, job_id: str) -> list[JobEvent]:
+    """Kill the orchestrator with events on their way to who watches; give all that came."""
+    seen: list[JobEvent] = []
+    with pytest.raises(grpc.RpcError) as caught:
+        for event in orchestrator.jobs.WatchJob(WatchJobRequest(job_id=job_id), timeout=120):
+            seen.append(event)
+            if event.HasField("checkpoint"):
+                orchestrator.process.kill()
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    orchestrator.kill()
+    return seen
+
+
+def test_who_watches_misses_nothing_and_sees_nothing_twice(new_orchestrator: New) -> None:
+    """What was seen before the kill is the record after it; the rest comes from there on."""
+    orchestrator = new_orchestrator()
+    orchestrator.train("a", epochs=25, step_seconds=0.02)
+    seen = watch_until_it_is_killed(orchestrator, "a")
+    orchestrator.start()
+    seen += orchestrator.events("a", after=seen[-1].sequence)
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+    assert seen == orchestrator.events("a")
+    assert seen[-1].state.state == Job.SUCCEEDED and seen[-1].attempt == 1
 
 
 def test_a_job_that_ended_while_nobody_watched_is_published(new_orchestrator: New) -> None:
