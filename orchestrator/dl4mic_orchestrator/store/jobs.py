@@ -311,7 +311,7 @@ class JobStore:
         return message
 
     def delete(self, job_id: str) -> None:
-        """Delete an ended job's record.
+        """Delete an ended job's record; its id is free for another job, which has nothing of this one.
 
         Raises
         ------
@@ -324,16 +324,13 @@ class JobStore:
                 f"job {job_id} is needed by job {', '.join(dependents)}; cancel that first"
             )
         with self._database.write() as connection:
-            row = connection.execute(
-                select(tables.jobs.c.state).where(tables.jobs.c.id == job_id)
-            ).first()
-            if row is None:
-                raise JobNotFoundError(f"there is no job {job_id!r}")
-            if not JobState(row.state).ended:
-                raise JobStateError(
-                    f"job {job_id} is {JobState(row.state).name}; cancel it before deleting it"
-                )
+            state = JobState(_row(connection, job_id).state)
+            if not state.ended:
+                raise JobStateError(f"job {job_id} is {state.name}; cancel it before deleting it")
             connection.execute(delete(tables.jobs).where(tables.jobs.c.id == job_id))
+            # What it published stays, and is not what the next job of this id has published.
+            published = update(tables.models).where(tables.models.c.job_id == job_id)
+            connection.execute(published.values(job_id=None))
         self._feeds.tell(job_id)
 
     def _set(self, job_id: str, condition: Any, **values: Any) -> None:

@@ -116,7 +116,7 @@ class ModelStore:
             connection.execute(delete(tables.models).where(where))
 
     def add_scores(self, scores: Scores) -> None:
-        """Keep what a QC job measured; once a job and model."""
+        """Keep what a QC job measured, in place of what a job of its id measured on the model before."""
         row = {
             "digest": scores.digest,
             "job_id": scores.job_id,
@@ -126,8 +126,8 @@ class ModelStore:
         table = tables.quality_controls
         where = (table.c.digest == scores.digest) & (table.c.job_id == scores.job_id)
         with self._database.write() as connection:
-            if connection.execute(select(table.c.time).where(where)).first() is None:
-                connection.execute(insert(table), row)
+            connection.execute(delete(table).where(where))
+            connection.execute(insert(table), row)
 
     def scores(self, digest: str) -> list[Scores]:
         """Get the scores of the model with a digest, the newest first."""

@@ -96,7 +96,7 @@ models = Table(
     Column("network", String(50), nullable=False),
     Column("project", String(50), nullable=False),
     Column("create_time", Float, nullable=False),
-    # NULL for an imported model; otherwise one model a job, however often its publication is begun.
+    # One model a job, however often its publication is begun; NULL once the job was deleted.
     Column("job_id", String(50), unique=True),
     Column("size", _BYTES, nullable=False),
     Column("digest", String(80), nullable=False, index=True),

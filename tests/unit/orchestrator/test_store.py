@@ -288,11 +288,11 @@ def test_a_parent_is_kept(store: Store) -> None:
         store.models.delete(parent)
 
 
-def test_scores_are_kept_once(store: Store) -> None:
+def test_a_job_keeps_one_score_of_a_model(store: Store) -> None:
     for value in (0.5, 0.7):
         store.models.add_scores(Scores("sha256:x", "q", 1.0, {"f1": value}))
     store.models.add_scores(Scores("sha256:x", "r", 2.0, {"f1": 0.9}))
-    assert [scores.values["f1"] for scores in store.models.scores("sha256:x")] == [0.9, 0.5]
+    assert [scores.values["f1"] for scores in store.models.scores("sha256:x")] == [0.9, 0.7]
 
 
 def test_a_job_that_is_opened_by_hand_has_no_deadline_any_more(store: Store) -> None:
