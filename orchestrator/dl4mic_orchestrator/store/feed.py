@@ -54,6 +54,11 @@ class Feed:
                 self._ended = JobState(states[-1]).ended if states else self._ended
                 self._changed.notify_all()
 
+    def cut(self) -> None:
+        """Read no more: what the store has from now on under the job's id is another job's."""
+        self._read = lambda _job_id, _after: []
+        self.wake()
+
     def wake(self) -> None:
         """Let all who wait look whether somebody still listens to them."""
         with self._changed:
@@ -98,6 +103,13 @@ class Feeds:
         if feed is not None:
             feed.refresh()
 
+    def forget(self, job_id: str) -> None:
+        """Say that a job was deleted: who watches it still gets what is kept, and whoever comes, the next of its id."""
+        with self._lock:
+            feed = self._feeds.pop(job_id, None)
+        if feed is not None:
+            feed.cut()
+
     @contextmanager
     def watched(self, job_id: str, last: int, ended: bool) -> Iterator[Feed]:
         """Watch a job; `last` and `ended` are as the store has it now."""
@@ -110,5 +122,5 @@ class Feeds:
         finally:
             with self._lock:
                 feed.watchers -= 1
-                if not feed.watchers:
+                if not feed.watchers and self._feeds.get(job_id) is feed:
                     del self._feeds[job_id]

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -137,6 +137,12 @@ class JobStore:
         """Say whether there is a job of the id."""
         query = select(tables.jobs.c.order).where(tables.jobs.c.id == job_id)
         return bool(self._database.fetch(query))
+
+    @contextmanager
+    def absent(self, job_id: str) -> Iterator[bool]:
+        """Say whether there is no job of the id; none is recorded as long as the context lasts."""
+        with self._database.write() as connection:
+            yield not connection.execute(_by_id(job_id)).all()
 
     def states(self, job_ids: Iterable[str]) -> dict[str, JobState]:
         """Get the state of those jobs that there are."""
@@ -331,7 +337,7 @@ class JobStore:
             # What it published stays, and is not what the next job of this id has published.
             published = update(tables.models).where(tables.models.c.job_id == job_id)
             connection.execute(published.values(job_id=None))
-        self._feeds.tell(job_id)
+        self._feeds.forget(job_id)
 
     def _set(self, job_id: str, condition: Any, **values: Any) -> None:
         with self._database.write() as connection:

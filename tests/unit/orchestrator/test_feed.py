@@ -15,6 +15,7 @@ from dl4mic_orchestrator.records import JobState
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.feed import JobGoneError
 from dl4mic_orchestrator.store.jobs import JobNotFoundError, JobStore
+from dl4mic_orchestrator.trash import JobFolders
 
 WAIT = 10.0
 
@@ -106,6 +107,21 @@ def test_a_deleted_job_is_not_waited_for(jobs: JobStore) -> None:
             feed.behind(0, WAIT)
 
 
+def test_who_watches_the_next_job_of_an_id_is_not_told_of_the_one_before(jobs: JobStore) -> None:
+    say(jobs, 2, 3)
+    jobs.change_state("a", 1, JobState.FAILED)
+    with jobs.watched("a") as late:
+        jobs.delete("a")
+        new = jobs.create(Job(id="a", network="blur", train={"model": "other"}))
+        with jobs.watched("a") as feed:
+            assert not feed.is_over(new.last_sequence)
+            say(jobs, 2)
+            assert [event.sequence for event in feed.behind(1, WAIT)] == [2]
+        with pytest.raises(JobGoneError):
+            late.behind(0, WAIT)
+    assert jobs._feeds._feeds == {}
+
+
 class Caller:
     """What a call's context says of the one who made it."""
 
@@ -129,7 +145,7 @@ def test_a_watch_ends_when_its_caller_leaves(
 ) -> None:
     monkeypatch.setattr(job_api, "_WATCH_SECONDS", 3600.0)
     api, caller = (
-        job_api.JobApi(jobs, tmp_path, wake=lambda: None, obstacles=lambda _: []),
+        job_api.JobApi(jobs, JobFolders(jobs, tmp_path), wake=lambda: None, obstacles=lambda _: []),
         Caller(),
     )
     watch = api.WatchJob(WatchJobRequest(job_id="a"), caller)
