@@ -55,6 +55,7 @@ from dl4mic_orchestrator.settings import BackendKind, Settings, find_uv
 from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.snapshot import Limits
 from dl4mic_orchestrator.store import Store, file_of
+from dl4mic_orchestrator.trash import JobFolders
 from dl4mic_orchestrator.uses import Uses
 from dl4mic_orchestrator.warm import WarmPool
 
@@ -216,9 +217,11 @@ class App:
         settings = self._settings
         wake = self.reconciler.wake
         capacity = self._backend.capacity
+        folders = JobFolders(self.store.jobs, settings.jobs)
         admission = Admission(
             self.catalog,
             self.store.jobs,
+            folders,
             self._registry,
             self._locations,
             capacity,
@@ -233,10 +236,10 @@ class App:
             settings.disk_reserve_bytes,
             self._uses.of_place,
         )
-        jobs = JobApi(self.store.jobs, settings.jobs, wake, self._uses.of_job)
+        jobs = JobApi(self.store.jobs, folders, wake, self._uses.of_job)
         catalog = CatalogApi(self.catalog, self.store, capacity, self.reconciler.explain)
         models = ModelApi(self._registry, self._uses.of_model)
-        maintenance = self._make_maintenance(data)
+        maintenance = self._make_maintenance(data, folders)
         return {
             add_NetworkServiceServicer_to_server: NetworkApi(
                 admission, self._warm, wake, self._authentication.identify
@@ -248,7 +251,7 @@ class App:
             add_MaintenanceServiceServicer_to_server: maintenance,
         }
 
-    def _make_maintenance(self, data: DataApi) -> MaintenanceApi:
+    def _make_maintenance(self, data: DataApi, folders: JobFolders) -> MaintenanceApi:
         settings = self._settings
         environments, capacity = self._environments, self._backend.capacity
         services = [
@@ -258,6 +261,7 @@ class App:
         inventory = Inventory(
             settings,
             self.store,
+            folders,
             self._uses,
             lambda: environments.wanted(services),
             data.is_busy,

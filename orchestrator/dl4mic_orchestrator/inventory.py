@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from dl4mic_orchestrator.environments import WHEELS, unused
 from dl4mic_orchestrator.settings import Settings
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.jobs import JobNotFoundError, JobStateError
+from dl4mic_orchestrator.trash import TRASH, JobFolders, put_aside
 from dl4mic_orchestrator.uses import Uses
 
 _HALF_MADE = re.compile(r"\.(.+-[0-9a-f]{16})-[^-]+")
 _UNFINISHED = "*.partial"
-_TRASH = "trash"
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +44,7 @@ class Inventory:
 
     settings: Settings
     store: Store
+    folders: JobFolders
     uses: Uses
     wanted: Callable[[], set[Path]]
     is_busy: Callable[[Path], bool]
@@ -112,7 +112,7 @@ class Inventory:
 
     def _half_made(self) -> Iterator[Path]:
         yield from (each for each in _entries(self.settings.environments) if each.name[0] == ".")
-        yield from _entries(self.settings.workspace / _TRASH)
+        yield from _entries(self.settings.workspace / TRASH)
         yield from self.settings.uploads.rglob("*" + PARTIAL)
         folders = [each for each in _entries(self.settings.jobs) if NAME.fullmatch(each.name)]
         contents = list((self.settings.models / "models").glob("*/[0-9]*"))
@@ -141,15 +141,18 @@ class Inventory:
             return False
         except JobNotFoundError:
             log.info("the job %s was deleted by somebody else", folder.name)
-        return _delete(folder)
+        return self._remove_left(folder)
+
+    def _remove_left(self, folder: Path) -> bool:
+        """Delete the folder of a job that is no more, unless another job has its id by now."""
+        self.folders.delete(folder.name)
+        return not folder.exists()
 
     def _remove_upload(self, path: Path) -> bool:
         """Take it out of sight first: a job that was accepted meanwhile gets it back, whole."""
         if self.is_busy(path) or not path.exists():
             return False
-        aside = self.settings.workspace / _TRASH / f"{path.name[:200]}-{uuid.uuid4().hex[:8]}"
-        aside.parent.mkdir(exist_ok=True)
-        path.rename(aside)
+        aside = put_aside(path, self.settings.workspace)
         if dependents.of_place(path, self.uses.open_jobs()):
             aside.rename(path)
             return False
@@ -160,6 +163,8 @@ class Inventory:
             return free and _delete(path)
 
     def _remove_leftover(self, path: Path) -> bool:
+        if path.parent == self.settings.jobs:
+            return self._remove_left(path)
         half_made = _HALF_MADE.fullmatch(path.name)
         if half_made and path.parent == self.settings.environments:
             place = re.sub(f"^_{WHEELS}-", f"{WHEELS}/", half_made[1])

@@ -54,6 +54,7 @@ from dl4mic_orchestrator.registry import BentoContent, Registry  # noqa: E402
 from dl4mic_orchestrator.settle import Settlement  # noqa: E402
 from dl4mic_orchestrator.snapshot import Limits  # noqa: E402
 from dl4mic_orchestrator.store import Store  # noqa: E402
+from dl4mic_orchestrator.trash import JobFolders  # noqa: E402
 
 CATALOG = Catalog([read_service(ROOT / "tests" / "fakes" / "blur")])
 SIZES = (100, 1_000, 10_000, 50_000)
@@ -231,8 +232,9 @@ def send_all(address: str) -> list[float]:
 def served(under_test: Core) -> Iterator[str]:
     """Answer calls over loopback; give what to dial."""
     folder = under_test.jobs.parent
+    folders = JobFolders(under_test.store.jobs, under_test.jobs)
     admission = Admission(
-        CATALOG, under_test.store.jobs, under_test.registry, under_test.locations,
+        CATALOG, under_test.store.jobs, folders, under_test.registry, under_test.locations,
         lambda: Capacity(4, 8 << 30), folder, 0, Limits().of_project, lambda project: 0,
     )  # fmt: skip
     servicers = {
@@ -240,7 +242,7 @@ def served(under_test: Core) -> Iterator[str]:
             admission, None, lambda: None, lambda context: Identity("bench")
         ),
         add_JobServiceServicer_to_server: JobApi(
-            under_test.store.jobs, under_test.jobs, lambda: None, lambda job_id: []
+            under_test.store.jobs, folders, lambda: None, lambda job_id: []
         ),
     }
     server = listen("localhost:0", servicers)

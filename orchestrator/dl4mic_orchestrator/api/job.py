@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,8 +31,8 @@ from dl4mic.v1.job_pb2 import (
 from dl4mic.v1.job_pb2_grpc import JobServiceServicer
 from dl4mic_orchestrator.api.errors import check_unused
 from dl4mic_orchestrator.dependents import Obstacle
-from dl4mic_orchestrator.registry.content import size_of_folder
 from dl4mic_orchestrator.store.jobs import Filter, JobStore
+from dl4mic_orchestrator.trash import JobFolders
 
 _LOG_FILE = "stderr.log"
 _DEFAULT_PAGE = 100
@@ -47,8 +46,6 @@ class JobApi(JobServiceServicer):
 
     Parameters
     ----------
-    folder
-        Of all jobs.
     wake
         Tells the reconciler that something was written down.
     obstacles
@@ -58,12 +55,12 @@ class JobApi(JobServiceServicer):
     def __init__(
         self,
         jobs: JobStore,
-        folder: Path,
+        folders: JobFolders,
         wake: Callable[[], None],
         obstacles: Callable[[str], list[Obstacle]],
     ) -> None:
         self._jobs = jobs
-        self._folder = folder
+        self._folders = folders
         self._wake = wake
         self._obstacles = obstacles
 
@@ -109,7 +106,9 @@ class JobApi(JobServiceServicer):
             raise refuse("attempt", f"job {job.id} has had {job.attempt} attempts")
         if request.offset < 0:
             raise refuse("offset", f"{request.offset} is below 0")
-        piece = _read_piece(self._folder / job.id / str(attempt) / _LOG_FILE, request.offset)
+        piece = _read_piece(
+            self._folders.folder / job.id / str(attempt) / _LOG_FILE, request.offset
+        )
         over = attempt < job.attempt or fold.has_ended(job)
         return ReadLogResponse(
             text=piece.decode("utf-8", "replace"),
@@ -136,10 +135,7 @@ class JobApi(JobServiceServicer):
         self._jobs.get(request.job_id)
         check_unused(f"job {request.job_id}", self._obstacles(request.job_id), "JOB_IN_USE")
         self._jobs.delete(request.job_id)
-        folder = self._folder / request.job_id
-        freed = size_of_folder(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-        return DeleteJobResponse(freed_bytes=freed)
+        return DeleteJobResponse(freed_bytes=self._folders.delete(request.job_id))
 
 
 def _read_piece(path: Path, offset: int) -> bytes:

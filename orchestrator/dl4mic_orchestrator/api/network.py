@@ -45,6 +45,7 @@ from dl4mic_orchestrator.records import Allowance, Capacity, Device, Model, Warm
 from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.store.jobs import JobNotFoundError, JobStore
 from dl4mic_orchestrator.store.models import ModelNotFoundError
+from dl4mic_orchestrator.trash import JobFolders
 
 Identify = Callable[[grpc.ServicerContext], Identity]
 """Tells who calls."""
@@ -83,6 +84,7 @@ class Admission:
 
     catalog: Catalog
     jobs: JobStore
+    folders: JobFolders
     registry: Registry
     locations: Locations
     capacity: Callable[[], Capacity]
@@ -111,6 +113,8 @@ class Admission:
             needed = self._needed(request)
             pinned = dict(self.pin(request, network.name, local=local))
             self._check_paths(request, local=local)
+            # Were it there still, what a deleted job of this id made would pass for this one's.
+            self.folders.put_aside(job.id)
             return self.jobs.create(job, needed, pinned, self.allowance(job.project).jobs)
         return self.jobs.create(job)
 

@@ -26,6 +26,7 @@ from dl4mic_orchestrator.inventory import Inventory
 from dl4mic_orchestrator.records import JobState, Model
 from dl4mic_orchestrator.settings import Settings
 from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.trash import JobFolders
 from dl4mic_orchestrator.uses import Uses
 
 ENDED, OPEN = JobState.FAILED, JobState.RUNNING
@@ -115,6 +116,7 @@ class Workspace:
         self.inventory = Inventory(
             self.settings,
             self.store,
+            JobFolders(self.store.jobs, folder / "jobs"),
             Uses(self.store, locations),
             lambda: self.wanted,
             lambda path: path in self.busy,
@@ -227,6 +229,11 @@ def test_a_job_that_was_opened_again_stays(workspace: Workspace) -> None:
 def test_a_deletion_that_was_cut_is_finished(workspace: Workspace) -> None:
     workspace.job("done")
     workspace.store.jobs.delete("done")  # and then the process dies
+    left = candidate(workspace, "jobs/done")
+    workspace.job("done", ended=False)
+    assert not workspace.inventory.remove(left)  # the id is another job's now
+    workspace.store.jobs.change_state("done", 1, ENDED)
+    workspace.store.jobs.delete("done")
     assert workspace.clean() == {"jobs/done"}
 
 

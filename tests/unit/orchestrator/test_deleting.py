@@ -22,6 +22,7 @@ from dl4mic_orchestrator.records import JobState, Model
 from dl4mic_orchestrator.registry import BentoContent, Registry
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.jobs import JobNotFoundError
+from dl4mic_orchestrator.trash import JobFolders
 from dl4mic_orchestrator.uses import Uses
 
 
@@ -74,7 +75,7 @@ def refusal(call: object, *arguments: object) -> RpcError:
 def test_a_job_whose_result_an_open_job_names_stays(
     store: Store, uses: Uses, tmp_path: Path
 ) -> None:
-    api = JobApi(store.jobs, tmp_path / "jobs", lambda: None, uses.of_job)
+    api = JobApi(store.jobs, JobFolders(store.jobs, tmp_path / "jobs"), lambda: None, uses.of_job)
     train(store, "a")
     end(store, "a")
     train(store, "b", parent="job:a")

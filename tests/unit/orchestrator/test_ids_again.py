@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dl4mic.v1.job_pb2 import Job
+from dl4mic.v1.job_pb2 import DeleteJobRequest, Job
+from dl4mic_orchestrator import trash
+from dl4mic_orchestrator.api.job import JobApi
 from dl4mic_orchestrator.records import JobState, Model
 from dl4mic_orchestrator.registry import BentoContent, Origin, Registry
 from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.trash import JobFolders
 
 Place = Path | str
 
@@ -73,3 +76,36 @@ def test_its_scores_take_the_place_of_those_before(store: Store, tmp_path: Path)
         registry.add_scores("nightly", tmp_path, {"m:1": "sha256:x"})
         delete(store)
     assert [each.values for each in store.models.scores("sha256:x")] == [{"f1": 0.9}]
+
+
+def make_folder(workspace: Path) -> Path:
+    folder = workspace / "jobs" / "nightly" / "1"
+    folder.mkdir(parents=True)
+    (folder / "events.jsonl").write_text("{}\n")
+    return folder
+
+
+def test_a_deletion_that_is_cut_leaves_nothing_in_its_place(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = JobApi(store.jobs, JobFolders(store.jobs, tmp_path / "jobs"), lambda: None, lambda _: [])
+    send(store)
+    make_folder(tmp_path)
+    store.jobs.change_state("nightly", 1, JobState.FAILED)
+    monkeypatch.setattr(trash.shutil, "rmtree", lambda path, ignore_errors: None)
+    assert api.DeleteJob(DeleteJobRequest(job_id="nightly"), None).freed_bytes == 3  # type: ignore[arg-type]
+    assert not (tmp_path / "jobs" / "nightly").exists()
+    (aside,) = (tmp_path / "trash").iterdir()
+    assert (aside / "1" / "events.jsonl").exists()
+
+
+def test_a_deletion_that_goes_on_leaves_its_folder_alone(store: Store, tmp_path: Path) -> None:
+    folders = JobFolders(store.jobs, tmp_path / "jobs")
+    send(store)
+    folder = make_folder(tmp_path)
+    delete(store)
+    send(store)
+    assert folders.delete("nightly") == 0 and folder.exists()
+    delete(store)
+    assert folders.delete("nightly") == 3 and not folder.exists()
+    assert folders.delete("nightly") == 0

@@ -15,6 +15,7 @@ from dl4mic.v1.job_pb2 import Job, JobEvent, WatchJobRequest
 from dl4mic_orchestrator.api.job import JobApi
 from dl4mic_orchestrator.records import JobState
 from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.trash import JobFolders
 
 
 class Context:
@@ -41,7 +42,8 @@ class Server:
 
     def start(self) -> None:
         self.store = Store(self._folder / "s.sqlite")
-        self.api = JobApi(self.store.jobs, self._folder, lambda: None, lambda job_id: [])
+        folders = JobFolders(self.store.jobs, self._folder)
+        self.api = JobApi(self.store.jobs, folders, lambda: None, lambda job_id: [])
 
     def restart(self) -> None:
         self.store.close()
