@@ -33,6 +33,8 @@ from dl4mic_sdk.host.runner import Runner, end
 from dl4mic_sdk.job_folder import JOB_FILE, JobFolder
 
 UPLOADS = ".uploads"
+DELETED = ".deleted"
+"""Holds what is being deleted: a job whose deletion is cut short must not come back, with a part of its files."""
 
 ROOM_BYTES = 16 << 20
 """On the disk of the jobs; with less, a new one is refused."""
@@ -223,9 +225,11 @@ class Jobs:
             if needing:
                 words = "job {} needs what it made; cancel that first".format(", ".join(needing))
                 raise _precondition(job, words, "JOB_NEEDED")
+            aside = self._put_aside(record.folder.path)
+            self._runner.limit(job_id, None)
             del self._records[job_id]
-        freed = sum(each.stat().st_size for each in record.folder.path.rglob("*") if each.is_file())
-        shutil.rmtree(str(record.folder.path))
+        freed = sum(each.stat().st_size for each in aside.rglob("*") if each.is_file())
+        shutil.rmtree(str(aside), ignore_errors=True)
         return freed
 
     def close(self) -> None:
@@ -288,9 +292,17 @@ class Jobs:
                 shutil.rmtree(str(folder.path), ignore_errors=True)
             raise
 
+    def _put_aside(self, folder: Path) -> Path:
+        """Take the folder of a job out of the way of the next one of its id, by one rename."""
+        aside = self._folder / DELETED / "{}-{}".format(folder.name, uuid.uuid4().hex[:8])
+        aside.parent.mkdir(exist_ok=True)
+        folder.rename(aside)
+        return aside
+
     def _find_jobs(self) -> None:
         """Take up the jobs of the host that ran here before; its workers died with it."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(str(self._folder / DELETED), ignore_errors=True)
         for path in self._folder.iterdir():
             if (path / JOB_FILE).exists():
                 self._records[path.name] = JobRecord(JobFolder(path))
