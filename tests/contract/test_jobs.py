@@ -324,6 +324,18 @@ def test_an_ended_job_can_be_deleted(server: Server) -> None:
     assert code == grpc.StatusCode.NOT_FOUND
 
 
+def test_the_id_of_a_deleted_job_is_another_jobs(server: Server) -> None:
+    made = []
+    for epochs in (1, 2):
+        server.train("again", epochs=epochs)
+        made.append(server.wait("again"))
+        server.jobs.DeleteJob(DeleteJobRequest(job_id="again"))
+    first, second = made
+    assert first.state == second.state == Job.SUCCEEDED, made
+    assert first.progress.total < second.progress.total
+    assert (first.model != second.model) == (server.kind == "orchestrator")
+
+
 def image_request(model: str, pixels: np.ndarray) -> list[PredictImageRequest]:
     header = PredictImageRequest.Header(
         network="blur",
