@@ -25,6 +25,7 @@ class Service:
     assigned: bool = False
     ended: bool = False
     stream: str = "fine"
+    launch: int = 0
     events: list[JobEvent] = field(default_factory=list)
 
     def say(self, event: JobEvent, *, torn: bool = False) -> None:
@@ -49,7 +50,7 @@ class Service:
     def make_model(self) -> None:
         model = self.folder / "artifacts" / "model"
         model.mkdir(parents=True, exist_ok=True)
-        record = {"network": "blur", "parameters": {}, "weights": ["best"]}
+        record = {"network": "blur", "parameters": {}, "weights": ["best"], "launch": self.launch}
         (model / "model.json").write_text(json.dumps(record))
 
     def end(self, state: str, code: int = 0) -> None:

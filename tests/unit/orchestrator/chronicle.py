@@ -47,11 +47,14 @@ class Chronicle:
 
     def read_on(self) -> None:
         """Take what was committed since, and check it."""
-        query = "SELECT rowid, job_id, message FROM events WHERE rowid > ? ORDER BY rowid"
+        query = "SELECT number, job_id, message FROM told WHERE number > ? ORDER BY number"
         for row, job_id, message in self._raw.execute(query, (self._row,)).fetchall():
             self._row = row
             story = self.stories.setdefault(job_id, Story())
-            self._take(story, JobEvent.FromString(message))
+            if message is None:  # it was deleted: the next job of its id begins anew
+                self.stories[job_id] = Story(ends=story.ends)
+            else:
+                self._take(story, JobEvent.FromString(message))
 
     def check_fold(self) -> None:
         """Check that what callers see of a job is its events and nothing else."""

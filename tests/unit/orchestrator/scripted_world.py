@@ -38,11 +38,20 @@ from dl4mic_orchestrator.settle import Settlement
 from dl4mic_orchestrator.snapshot import Limits
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.database import Database
+from dl4mic_orchestrator.trash import JobFolders
 
 from .fibers import Fiber, current, pause
 
 CATALOG = Catalog([read_service(FAKES / "blur")])
 CAPACITY = Capacity(cpus=2, memory_bytes=4 << 30)
+TELL = (
+    "CREATE TABLE told (number INTEGER PRIMARY KEY AUTOINCREMENT, job_id, message)",
+    "CREATE TRIGGER told_event AFTER INSERT ON events BEGIN "
+    "INSERT INTO told (job_id, message) VALUES (new.job_id, new.message); END",
+    "CREATE TRIGGER told_end AFTER DELETE ON jobs BEGIN INSERT INTO told (job_id) VALUES (old.id); END",
+)
+"""Keeps what was committed, in its order; without a message, the job was deleted."""
+
 PATIENCE = Patience(heartbeat_seconds=180, cancel_seconds=45)
 
 
@@ -135,13 +144,23 @@ class World:
         self.store = Store(folder / "store.sqlite")
         self.raw = sqlite3.connect(folder / "store.sqlite", isolation_level=None)
         self.raw.execute("PRAGMA synchronous = OFF")
+        for statement in TELL:
+            self.raw.execute(statement)
         self.clean()
 
     def clean(self) -> None:
         """Begin anew."""
-        for table in ("events", "jobs", "instances", "models", "model_versions", "job_labels"):
+        for table in (
+            "events",
+            "jobs",
+            "instances",
+            "models",
+            "model_versions",
+            "job_labels",
+            "told",
+        ):
             self.raw.execute(f"DELETE FROM {table}")
-        for name in ("jobs", "models"):
+        for name in ("jobs", "models", "trash"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
             (self.folder / name).mkdir()
         self.time = PlayedTime()
@@ -159,6 +178,7 @@ class World:
     def boot(self) -> None:
         """Start an orchestrator over what is in the store."""
         jobs = self.folder / "jobs"
+        self.folders = JobFolders(self.store.jobs, jobs)
         registry = Registry(self.store.models, self.content)
         locations = Locations(
             {}, self.folder / "uploads", lambda job_id: jobs / job_id / "artifacts"
@@ -229,6 +249,8 @@ class World:
         job_id, _, number = spec.instance_id.rpartition("-")
         folder = self.folder / "jobs" / job_id / number
         service = Service(job_id, int(number), folder, serving=how != "mute", deaf=how == "deaf")
+        service.launch = len(self.launched) + 1
+        self.lost.discard(spec.instance_id)
         self.services[spec.instance_id] = service
         self.launched.append(spec.instance_id)
         pause("launched")

@@ -5,13 +5,14 @@ What holds after every step: events are numbered 1, 2, 3 ... and are all that ca
 ends once an attempt and a success is for ever; it is tried again as the contract's table says; what is cancelled is
 not published, and what is published is published once; a service runs for one open job and holds a place, and no job
 has two; an open job has somebody who works for it, or a reason why it waits. And when the world behaves again, every
-job ends and no service is left.
+job ends and no service is left. An id that was deleted may be used again: nothing of the job before comes back with it.
 
 CI plays 2000 of them, a developer 200; ``make schedules SCHEDULES=100000`` plays more.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
@@ -28,7 +29,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy.exc import OperationalError
 
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
-from dl4mic_orchestrator.store.jobs import JobStateError
+from dl4mic_orchestrator.store.jobs import JobNotFoundError, JobStateError
 
 from .chronicle import Chronicle
 from .scripted_world import CAPACITY, Service, World, played
@@ -74,7 +75,8 @@ class Schedules(RuleBasedStateMachine):
         self.stack = ExitStack()
         self.stack.enter_context(played(self.world))
         self.chronicle = Chronicle(self.world.raw)
-        self.made = 0
+        self.made = self.again = 0
+        self.sent: dict[str, int] = {}
 
     # The user.
 
@@ -104,8 +106,43 @@ class Schedules(RuleBasedStateMachine):
         else:
             request.model, request.dry_run = "m", bool(dry)
         self.made += 1
+        self._send(job, depends)
+
+    def _send(self, job: Job, depends: list[str]) -> None:
+        """Do what `Admission.admit` does."""
+        self.world.folders.put_aside(job.id)
         self.world.store.jobs.create(job, depends)
+        self.sent[job.id] = len(self.world.launched)
         self.world.warm.wake.set()
+
+    @precondition(lambda self: self._ids("state >= 4"))
+    @rule(which=WHICH, pauses=st.sampled_from([1, 2, 2, 9]), killed=st.booleans())
+    def delete(self, which: int, pauses: int, killed: bool) -> None:
+        ended = self._ids("state >= 4")
+        job_id = ended[which % len(ended)]
+        self.world.spawn("user", lambda: self._call(self._delete, job_id))
+        self.world.run(len(self.world.fibers) - 1, pauses)
+        if killed:
+            self.kill_the_orchestrator()
+        if job_id not in self._ids():
+            self._send_again(job_id)
+
+    def _delete(self, job_id: str) -> None:
+        self.world.store.jobs.delete(job_id)
+        self.world.folders.delete(job_id)
+
+    @precondition(lambda self: self.again < 3 and self.sent.keys() - self._ids())
+    @rule(which=WHICH)
+    def send_again(self, which: int) -> None:
+        gone = sorted(self.sent.keys() - self._ids())
+        self._send_again(gone[which % len(gone)])
+
+    def _send_again(self, job_id: str) -> None:
+        self.again += 1
+        job = Job(id=job_id, network="blur", project="p0")
+        job.train.network, job.train.model = "blur", f"again{self.again}"
+        job.train.data.source = "/"
+        self._send(job, [])
 
     @rule(which=WHICH)
     def cancel(self, which: int) -> None:
@@ -125,7 +162,7 @@ class Schedules(RuleBasedStateMachine):
         """Do what a call of the API does; one that fails is told so."""
         try:
             call(job_id)
-        except (JobStateError, OperationalError):
+        except (JobStateError, JobNotFoundError, OperationalError):
             return
         self.world.warm.wake.set()
 
@@ -152,6 +189,11 @@ class Schedules(RuleBasedStateMachine):
     def all_go_on_slowly(self, rounds: int) -> None:
         for _ in range(rounds):
             self._go_on(pauses=6)
+
+    @rule(rounds=st.sampled_from([1, 3, 12]))
+    def all_is_well(self, rounds: int) -> None:
+        for _ in range(rounds):
+            self._behave()
 
     @rule()
     def kill_the_orchestrator(self) -> None:
@@ -248,18 +290,21 @@ class Schedules(RuleBasedStateMachine):
     @invariant()
     def publications_are_single(self) -> None:
         raw = self.world.raw
-        complete = "SELECT job_id FROM models WHERE digest != ''"
-        published = Counter(job_id for (job_id,) in raw.execute(complete))
+        complete = (
+            "SELECT job_id, name, record FROM models WHERE digest != '' AND job_id IS NOT NULL"
+        )
+        models = {job_id: (name, record) for job_id, name, record in raw.execute(complete)}
         for job_id, message in raw.execute("SELECT id, message FROM jobs"):
             job = Job.FromString(message)
             trained = job.HasField("train") and not job.train.dry_run
             if job.state == Job.SUCCEEDED and trained:
-                assert published[job_id] == 1 and job.model
+                name, record = models[job_id]
+                assert job.model.startswith(f"{job.train.model}:") and name == job.train.model
+                assert json.loads(record)["launch"] > self.sent[job_id], "a job before made it"
             elif job.state in (Job.FAILED, Job.CANCELLED) or not trained:
-                assert not published[job_id], job
+                assert job_id not in models, job
             if job.state == Job.SUCCEEDED:
                 assert (self.world.folder / "jobs" / job_id / "artifacts").is_dir()
-        assert all(count == 1 for count in published.values())
 
     @invariant()
     def services_have_a_job_and_a_place(self) -> None:
@@ -288,7 +333,7 @@ class Schedules(RuleBasedStateMachine):
             self._settle()
             self.records_are_sound()
             self.publications_are_single()
-            assert not self._open_jobs()
+            assert not self._ids("state < 4")
             assert not [each for each in self.world.services.values() if each.alive]
             assert self.world.raw.execute("SELECT count(*) FROM instances").fetchone() == (0,)
             assert not self.world.meter.signs
@@ -304,12 +349,16 @@ class Schedules(RuleBasedStateMachine):
         world.stop_faults = world.store_faults = 0
         world.content.fault = False
         for _ in range(MOST_TURNS):
-            if not self._open_jobs() and not world.fibers and world.loop is None:
+            if not self._ids("state < 4") and not world.fibers and world.loop is None:
                 return
-            for service in world.services.values():
-                behave(service)
-            self._go_on(pauses=40)
-            world.time.passed += 10
+            self._behave()
+
+    def _behave(self) -> None:
+        """Let every service do what a good one does, and every thread make its way."""
+        for service in self.world.services.values():
+            behave(service)
+        self._go_on(pauses=40)
+        self.world.time.passed += 10
 
     def _go_on(self, pauses: int) -> None:
         """Let every thread make some way."""
@@ -317,8 +366,10 @@ class Schedules(RuleBasedStateMachine):
         for number in range(len(self.world.fibers)):
             self.world.run(number, pauses)
 
-    def _open_jobs(self) -> list[tuple]:
-        return self.world.raw.execute("SELECT id FROM jobs WHERE state < 4").fetchall()
+    def _ids(self, where: str = "true") -> list[str]:
+        return [
+            job_id for (job_id,) in self.world.raw.execute(f"SELECT id FROM jobs WHERE {where}")
+        ]
 
     def _service(self, which: int) -> Service | None:
         running = [each for each in self.world.services.values() if each.alive and each.assigned]
