@@ -33,6 +33,7 @@ from dl4mic_orchestrator.api.job import JobApi
 from dl4mic_orchestrator.api.maintenance import MaintenanceApi
 from dl4mic_orchestrator.api.model import ModelApi
 from dl4mic_orchestrator.api.network import Admission, NetworkApi
+from dl4mic_orchestrator.api.room import Room
 from dl4mic_orchestrator.attempt import Attempts
 from dl4mic_orchestrator.backends.base import ServiceSpec
 from dl4mic_orchestrator.backing import make_backend
@@ -218,6 +219,12 @@ class App:
         wake = self.reconciler.wake
         capacity = self._backend.capacity
         folders = JobFolders(self.store.jobs, settings.jobs)
+        room = Room(
+            settings.workspace,
+            settings.disk_reserve_bytes,
+            Limits(projects=settings.projects).of_project,
+            DiskUse(self.store, settings.jobs).of,
+        )
         admission = Admission(
             self.catalog,
             self.store.jobs,
@@ -225,10 +232,7 @@ class App:
             self._registry,
             self._locations,
             capacity,
-            settings.workspace,
-            settings.disk_reserve_bytes,
-            Limits(projects=settings.projects).of_project,
-            DiskUse(self.store, settings.jobs).of,
+            room,
         )
         data = DataApi(
             self._locations,
@@ -236,7 +240,7 @@ class App:
             settings.disk_reserve_bytes,
             self._uses.of_place,
         )
-        jobs = JobApi(self.store.jobs, folders, wake, self._uses.of_job)
+        jobs = JobApi(self.store.jobs, folders, room, wake, self._uses.of_job)
         catalog = CatalogApi(self.catalog, self.store, capacity, self.reconciler.explain)
         models = ModelApi(self._registry, self._uses.of_model)
         maintenance = self._make_maintenance(data, folders)

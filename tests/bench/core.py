@@ -41,6 +41,7 @@ from dl4mic.v1.network_pb2_grpc import (  # noqa: E402
 from dl4mic.v1.request_pb2 import JobOptions, TrainRequest  # noqa: E402
 from dl4mic_orchestrator.api.job import JobApi  # noqa: E402
 from dl4mic_orchestrator.api.network import Admission, NetworkApi  # noqa: E402
+from dl4mic_orchestrator.api.room import Room  # noqa: E402
 from dl4mic_orchestrator.attempt import Attempts  # noqa: E402
 from dl4mic_orchestrator.backends.base import LaunchSpec, Probe, State  # noqa: E402
 from dl4mic_orchestrator.briefing import Briefing  # noqa: E402
@@ -233,16 +234,17 @@ def served(under_test: Core) -> Iterator[str]:
     """Answer calls over loopback; give what to dial."""
     folder = under_test.jobs.parent
     folders = JobFolders(under_test.store.jobs, under_test.jobs)
+    room = Room(folder, 0, Limits().of_project, lambda project: 0)
     admission = Admission(
         CATALOG, under_test.store.jobs, folders, under_test.registry, under_test.locations,
-        lambda: Capacity(4, 8 << 30), folder, 0, Limits().of_project, lambda project: 0,
+        lambda: Capacity(4, 8 << 30), room,
     )  # fmt: skip
     servicers = {
         add_NetworkServiceServicer_to_server: NetworkApi(
             admission, None, lambda: None, lambda context: Identity("bench")
         ),
         add_JobServiceServicer_to_server: JobApi(
-            under_test.store.jobs, folders, lambda: None, lambda job_id: []
+            under_test.store.jobs, folders, room, lambda: None, lambda job_id: []
         ),
     }
     server = listen("localhost:0", servicers)

@@ -30,6 +30,7 @@ from dl4mic.v1.job_pb2 import (
 )
 from dl4mic.v1.job_pb2_grpc import JobServiceServicer
 from dl4mic_orchestrator.api.errors import check_unused
+from dl4mic_orchestrator.api.room import Room
 from dl4mic_orchestrator.dependents import Obstacle
 from dl4mic_orchestrator.store.jobs import Filter, JobStore
 from dl4mic_orchestrator.trash import JobFolders
@@ -46,6 +47,8 @@ class JobApi(JobServiceServicer):
 
     Parameters
     ----------
+    room
+        For a job that is opened again.
     wake
         Tells the reconciler that something was written down.
     obstacles
@@ -56,11 +59,13 @@ class JobApi(JobServiceServicer):
         self,
         jobs: JobStore,
         folders: JobFolders,
+        room: Room,
         wake: Callable[[], None],
         obstacles: Callable[[str], list[Obstacle]],
     ) -> None:
         self._jobs = jobs
         self._folders = folders
+        self._room = room
         self._wake = wake
         self._obstacles = obstacles
 
@@ -123,8 +128,9 @@ class JobApi(JobServiceServicer):
         return job
 
     def RetryJob(self, request: RetryJobRequest, context: grpc.ServicerContext) -> Job:
-        """Open a new attempt of a failed or cancelled job."""
-        job = self._jobs.open_by_hand(request.job_id)
+        """Open a new attempt of a failed or cancelled job, where a new job would be taken."""
+        project = self._jobs.get(request.job_id).project
+        job = self._jobs.open_by_hand(request.job_id, self._room.check(project))
         self._wake()
         return job
 

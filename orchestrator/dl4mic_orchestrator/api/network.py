@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import grpc
@@ -39,9 +37,10 @@ from dl4mic.v1.request_pb2 import (
     TrainRequest,
 )
 from dl4mic_orchestrator.api.errors import relayed
+from dl4mic_orchestrator.api.room import Room
 from dl4mic_orchestrator.catalog import Catalog
 from dl4mic_orchestrator.front.tokens import Identity
-from dl4mic_orchestrator.records import Allowance, Capacity, Device, Model, WarmKey
+from dl4mic_orchestrator.records import Capacity, Device, Model, WarmKey
 from dl4mic_orchestrator.registry import Registry
 from dl4mic_orchestrator.store.jobs import JobNotFoundError, JobStore
 from dl4mic_orchestrator.store.models import ModelNotFoundError
@@ -74,12 +73,8 @@ class Admission:
 
     Attributes
     ----------
-    reserve_bytes
-        Must be free in the workspace for a new job.
-    allowance
-        Project -> what it may use.
-    disk_use
-        Project -> bytes that its jobs and models take.
+    room
+        For a new job.
     """
 
     catalog: Catalog
@@ -88,10 +83,7 @@ class Admission:
     registry: Registry
     locations: Locations
     capacity: Callable[[], Capacity]
-    workspace: Path
-    reserve_bytes: int
-    allowance: Callable[[str], Allowance]
-    disk_use: Callable[[str], int]
+    room: Room
 
     def admit(self, request: Request, *, local: bool, caller: Identity) -> Job:
         """Check a request and record its job; repeating it returns the same job.
@@ -107,15 +99,14 @@ class Admission:
         check_contradictions(request, network, record["parameters"])
         job = _job_of(request, network.name, caller)
         if not self.jobs.knows(job.id):
-            self._check_place()
-            self._check_disk_use(job.project)
+            most_open = self.room.check(job.project)
             self.check_device(request, network)
             needed = self._needed(request)
             pinned = dict(self.pin(request, network.name, local=local))
             self._check_paths(request, local=local)
             # Were it there still, what a deleted job of this id made would pass for this one's.
             self.folders.put_aside(job.id)
-            return self.jobs.create(job, needed, pinned, self.allowance(job.project).jobs)
+            return self.jobs.create(job, needed, pinned, most_open)
         return self.jobs.create(job)
 
     def pin(self, request: Request, network: str, *, local: bool) -> Iterator[tuple[str, str]]:
@@ -171,21 +162,6 @@ class Admission:
 
     def _check_path(self, field: str, location: str, *, local: bool) -> None:
         self.locations.find(location, field, local)
-
-    def _check_place(self) -> None:
-        free = shutil.disk_usage(self.workspace).free
-        if free < self.reserve_bytes:
-            message = f"only {free >> 20} MiB are free in the workspace"
-            hint = f"Free some space: new jobs are taken from {self.reserve_bytes >> 20} MiB on."
-            raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, message, "DISK_FULL", hint)
-
-    def _check_disk_use(self, project: str) -> None:
-        may = self.allowance(project).disk_bytes
-        used = self.disk_use(project) if may is not None else 0
-        if may is not None and used >= may:
-            message = f"project {project} takes {used >> 20} MiB of the {may >> 20} MiB that it may"
-            hint = "Delete jobs or models of the project that nobody needs."
-            raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, message, "PROJECT_DISK_FULL", hint)
 
     def check_device(self, request: Request, network: Network) -> None:
         """Refuse a request for a GPU where there is none: it would wait for ever."""

@@ -279,13 +279,15 @@ class JobStore:
         self._feeds.tell(job_id)
         return True
 
-    def open_by_hand(self, job_id: str) -> JobMessage:
+    def open_by_hand(self, job_id: str, most_open: int | None = None) -> JobMessage:
         """Put a failed or cancelled job back to PENDING with its next attempt, and no deadline.
 
         Raises
         ------
         JobStateError
             The job has not ended, or has succeeded.
+        ProjectFullError
+            Its project has `most_open` open jobs already.
         """
         with self._database.write() as connection:
             row = _row(connection, job_id)
@@ -294,6 +296,7 @@ class JobStore:
                 raise JobStateError(
                     f"job {job_id} is {words}; only a FAILED or CANCELLED job can be tried again"
                 )
+            _check_open(connection, row.project, most_open)
             event = rows.state_event(row.attempt + 1, JobState.PENDING)
             message = JobMessage.FromString(row.message)
             message.ClearField("deadline_time")
@@ -355,7 +358,7 @@ def _check_open(connection: Connection, project: str, most: int | None) -> None:
     if most is not None and connection.execute(query).scalar_one() >= most:
         raise ProjectFullError(
             f"project {project} has {most} jobs that have not ended, as many as it may; "
-            "send this one when one of them has"
+            "try again when one of them has"
         )
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import postgresql
 import pytest
 
+from dl4mic_orchestrator.api.room import Room
+from dl4mic_orchestrator.records import Allowance
+
 Place = Path | str
 
 
@@ -25,6 +28,12 @@ def server() -> Iterator[postgresql.Server]:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for half a minute until a lock is taken for another's."""
     monkeypatch.setattr("dl4mic_orchestrator.store.engines._LOCK_SECONDS", 2.0)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    """Give room for everything."""
+    return Room(tmp_path, 0, lambda project: Allowance(), lambda project: 0)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

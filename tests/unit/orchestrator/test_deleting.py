@@ -17,6 +17,7 @@ from dl4mic.v1.model_pb2 import DeleteModelRequest
 from dl4mic_orchestrator.api.data import DataApi
 from dl4mic_orchestrator.api.job import JobApi
 from dl4mic_orchestrator.api.model import ModelApi
+from dl4mic_orchestrator.api.room import Room
 from dl4mic_orchestrator.dependents import JobFacts, listed, of_job, overlap
 from dl4mic_orchestrator.records import JobState, Model
 from dl4mic_orchestrator.registry import BentoContent, Registry
@@ -73,9 +74,10 @@ def refusal(call: object, *arguments: object) -> RpcError:
 
 
 def test_a_job_whose_result_an_open_job_names_stays(
-    store: Store, uses: Uses, tmp_path: Path
+    store: Store, uses: Uses, tmp_path: Path, room: Room
 ) -> None:
-    api = JobApi(store.jobs, JobFolders(store.jobs, tmp_path / "jobs"), lambda: None, uses.of_job)
+    folders = JobFolders(store.jobs, tmp_path / "jobs")
+    api = JobApi(store.jobs, folders, room, lambda: None, uses.of_job)
     train(store, "a")
     end(store, "a")
     train(store, "b", parent="job:a")

@@ -11,6 +11,7 @@ import pytest
 
 from dl4mic.v1.job_pb2 import Job, JobEvent, WatchJobRequest
 from dl4mic_orchestrator.api import job as job_api
+from dl4mic_orchestrator.api.room import Room
 from dl4mic_orchestrator.records import JobState
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.store.feed import JobGoneError
@@ -141,11 +142,13 @@ class Caller:
 
 
 def test_a_watch_ends_when_its_caller_leaves(
-    jobs: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: JobStore, tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_api, "_WATCH_SECONDS", 3600.0)
     api, caller = (
-        job_api.JobApi(jobs, JobFolders(jobs, tmp_path), wake=lambda: None, obstacles=lambda _: []),
+        job_api.JobApi(
+            jobs, JobFolders(jobs, tmp_path), room, wake=lambda: None, obstacles=lambda _: []
+        ),
         Caller(),
     )
     watch = api.WatchJob(WatchJobRequest(job_id="a"), caller)

@@ -12,6 +12,7 @@ import pytest
 from dl4mic.v1.job_pb2 import DeleteJobRequest, Job
 from dl4mic_orchestrator import trash
 from dl4mic_orchestrator.api.job import JobApi
+from dl4mic_orchestrator.api.room import Room
 from dl4mic_orchestrator.records import JobState, Model
 from dl4mic_orchestrator.registry import BentoContent, Origin, Registry
 from dl4mic_orchestrator.store import Store
@@ -86,9 +87,10 @@ def make_folder(workspace: Path) -> Path:
 
 
 def test_a_deletion_that_is_cut_leaves_nothing_in_its_place(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api = JobApi(store.jobs, JobFolders(store.jobs, tmp_path / "jobs"), lambda: None, lambda _: [])
+    folders = JobFolders(store.jobs, tmp_path / "jobs")
+    api = JobApi(store.jobs, folders, room, lambda: None, lambda _: [])
     send(store)
     make_folder(tmp_path)
     store.jobs.change_state("nightly", 1, JobState.FAILED)

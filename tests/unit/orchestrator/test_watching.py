@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from dl4mic.v1.job_pb2 import Job, JobEvent, WatchJobRequest
 from dl4mic_orchestrator.api.job import JobApi
-from dl4mic_orchestrator.records import JobState
+from dl4mic_orchestrator.api.room import Room
+from dl4mic_orchestrator.records import Allowance, JobState
 from dl4mic_orchestrator.store import Store
 from dl4mic_orchestrator.trash import JobFolders
 
@@ -43,7 +44,8 @@ class Server:
     def start(self) -> None:
         self.store = Store(self._folder / "s.sqlite")
         folders = JobFolders(self.store.jobs, self._folder)
-        self.api = JobApi(self.store.jobs, folders, lambda: None, lambda job_id: [])
+        room = Room(self._folder, 0, lambda project: Allowance(), lambda project: 0)
+        self.api = JobApi(self.store.jobs, folders, room, lambda: None, lambda job_id: [])
 
     def restart(self) -> None:
         self.store.close()

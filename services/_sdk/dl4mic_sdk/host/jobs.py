@@ -208,6 +208,7 @@ class Jobs:
                 raise _precondition(
                     job, "only a failed or cancelled job can be tried again", "JOB_NOT_FAILED"
                 )
+            self._refuse_when_full()
             record.folder.forget_cancel()
             record.change_state(job.attempt + 1, "PENDING")
             self._runner.limit(job_id, None)
