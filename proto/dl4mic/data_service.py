@@ -116,10 +116,11 @@ class DataServicer(DataServiceServicer):  # type: ignore[misc]
         """Delete an uploaded file or folder."""
         path = self._locations.upload(request.location, "location")
         unfinished = path.with_name(path.name + PARTIAL)
-        found = [each for each in (path, unfinished) if each.exists()]
-        if not found:
-            raise not_found("there is nothing at {!r}".format(request.location), "DATA_NOT_FOUND")
         with self._alone(path):
+            found = [each for each in (path, unfinished) if each.exists()]
+            if not found:
+                words = "there is nothing at {!r}".format(request.location)
+                raise not_found(words, "DATA_NOT_FOUND")
             deleted = [_delete(each) for each in found]
         return DeleteDataResponse(
             deleted_files=sum(count for count, _ in deleted), freed_bytes=sum(b for _, b in deleted)
@@ -144,19 +145,21 @@ class DataServicer(DataServiceServicer):  # type: ignore[misc]
             raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, message, "DISK_FULL", hint)
 
     def is_busy(self, path: Path) -> bool:
-        """Say whether a call writes a file at an absolute path, or below it."""
+        """Say whether a call writes or deletes at an absolute path, or below it."""
         with self._lock:
             return self._is_busy(path)
 
     def _is_busy(self, path: Path) -> bool:
-        return any(path == each or path in each.parents for each in self._writing)
+        return any(
+            path == each or path in each.parents or each in path.parents for each in self._writing
+        )
 
     @contextmanager
     def _alone(self, path: Path) -> Iterator[None]:
-        """Refuse a second upload of the same file meanwhile, which would write the same part, and its deletion."""
+        """Refuse a second call meanwhile that would write the same part, or delete what this one writes or deletes."""
         with self._lock:
             if self._is_busy(path):
-                message = "{} is being uploaded by another call".format(path.name)
+                message = "{} is being uploaded or deleted by another call".format(path.name)
                 raise RpcError(grpc.StatusCode.ABORTED, message, "UPLOAD_BUSY", "Try again later.")
             self._writing.add(path)
         try:

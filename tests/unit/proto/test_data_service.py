@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
+from dl4mic import data_service
 from dl4mic.check import Refused
 from dl4mic.data_service import PARTIAL, DataServicer
 from dl4mic.locations import Locations
@@ -161,6 +162,45 @@ def test_an_unfinished_upload_can_be_deleted(tmp_path: Path) -> None:
     deleted = data.DeleteData(DeleteDataRequest(location=AT), None)
     assert (deleted.deleted_files, deleted.freed_bytes) == (1, 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_deletions_at_once_are_one_deletion_and_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = api(tmp_path)
+    data.PutData(parts(b"first", location="uploads:x/a"), None)
+    real, words = data_service._delete, []
+
+    def meanwhile(path: Path) -> Any:
+        for location in ("uploads:x", "uploads:x/a"):
+            with pytest.raises(RpcError, match="deleted by another call"):
+                data.DeleteData(DeleteDataRequest(location=location), None)
+        with pytest.raises(RpcError, match="deleted by another call"):
+            data.PutData(parts(b"more", location="uploads:x/b"), None)
+        words.append(str(path))
+        return real(path)
+
+    monkeypatch.setattr(data_service, "_delete", meanwhile)
+    request = DeleteDataRequest(location="uploads:x")
+    assert data.DeleteData(request, None).deleted_files == 1 and len(words) == 1
+    with pytest.raises(RpcError, match="nothing at 'uploads:x'"):
+        data.DeleteData(request, None)
+
+
+def test_a_file_that_another_call_deletes_first_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, real = api(tmp_path), DataServicer._alone
+    data.PutData(parts(b"first"), None)
+
+    def behind(self: DataServicer, path: Path) -> Any:
+        path.unlink()
+        return real(self, path)
+
+    monkeypatch.setattr(DataServicer, "_alone", behind)
+    with pytest.raises(RpcError) as caught:
+        data.DeleteData(DeleteDataRequest(location=AT), None)
+    assert caught.value.code is grpc.StatusCode.NOT_FOUND
 
 
 def test_a_file_that_changes_while_it_is_sent_is_not_taken_for_whole(tmp_path: Path) -> None:
