@@ -80,7 +80,7 @@ def test_plain_library_opens_it_and_predicts_the_same(
 def test_tiles_leave_no_seam(trained: Job, loaded: Any, noisy: Image) -> None:
     whole = loaded.predict_image(noisy).main[1].pixels
     tiled = load(trained, tile=[112, 112]).predict_image(noisy).main[1].pixels
-    assert np.abs(whole - tiled).max() <= 1e-4 * np.ptp(whole)
+    assert np.abs(whole - tiled).max() <= 1e-5 * np.ptp(whole)
 
 
 def test_time_points_are_denoised_each_by_itself(loaded: Any, noisy: Image) -> None:
@@ -99,7 +99,7 @@ def test_an_image_on_disk_is_denoised_as_one_in_memory(
         found = load(trained, tile=[112, 112]).predict_large(stored, tmp_path)
         ours = found.main[1].whole().pixels
     whole = loaded.predict_image(noisy).main[1].pixels
-    assert np.abs(whole - ours).max() <= 1e-4 * np.ptp(whole)
+    assert np.abs(whole - ours).max() <= 1e-5 * np.ptp(whole)
 
 
 def test_a_series_on_disk_is_denoised_frame_by_frame(loaded: Any, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_series_on_disk_is_denoised_frame_by_frame(loaded: Any, tmp_path: Path
     assert found.axes == "TYX"
     for ours, frame in zip(frames.pixels, noisy, strict=True):
         single = loaded.predict_image(Image(frame, "YX")).main[1].pixels
-        assert np.abs(ours - single).max() <= 1e-4 * np.ptp(single)
+        assert np.abs(ours - single).max() <= 1e-5 * np.ptp(single)
 
 
 @pytest.fixture(scope="module")
