@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from intensities import moments_of
@@ -70,7 +70,7 @@ def training_batches(
         batch_size=config.train_batch_size,
         seed=seed,
         measure=_measure(config),
-        augment=FlipRotate() if parameters["augmentation"] else None,
+        augment=_augmentation(parameters),
         cache_bytes=_CACHE_BYTES,
     )
     return Batches(sampler, Masking.of(parameters), seed)
@@ -105,6 +105,12 @@ def patches_in(items: Sequence[Item], patch: Sequence[int]) -> int:
 
 def _enough(items: Sequence[Item], patch: Sequence[int]) -> int:
     return min(_MOST, max(_FEWEST, patches_in(items, patch)))
+
+
+def _augmentation(parameters: Mapping[str, Any]) -> Optional[FlipRotate]:
+    """Structured noise lies along Y or X: turned by a quarter, it would lie across the mask that hides it."""
+    *_, y, x = parameters["n2v_struct_reach"]
+    return FlipRotate(quarter_turns=y == x) if parameters["augmentation"] else None
 
 
 def _measure(config: Any) -> Measure:

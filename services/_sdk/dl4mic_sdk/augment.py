@@ -58,7 +58,14 @@ class FlipRotate:
     """One of the eight flips and quarter turns of Y and X, each as likely; no pixel is interpolated.
 
     Z is left alone: the optics differ along it. A patch that is not square is flipped and turned by half only.
+
+    Attributes
+    ----------
+    quarter_turns
+        Off where Y and X are not alike: every patch is flipped and turned by half only.
     """
+
+    quarter_turns: bool = True
 
     def __call__(
         self,
@@ -69,8 +76,8 @@ class FlipRotate:
     ) -> _Pair:
         """Vary a patch; see `Augmentation`."""
         y, x = axes.index("Y"), axes.index("X")
-        square = source.shape[y] == source.shape[x]
-        which = int(rng.integers(8 if square else 4))
+        turns = self.quarter_turns and source.shape[y] == source.shape[x]
+        which = int(rng.integers(8 if turns else 4))
         moved = _moved(source, y, x, which)
         return moved, None if target is None else _moved(target, y, x, which)
 

@@ -35,6 +35,13 @@ def test_a_rectangle_keeps_its_shape() -> None:
     assert len(found) == 4 and {each.shape for each in found} == {(3, 4)}
 
 
+def test_a_square_is_not_turned_by_a_quarter_where_y_and_x_differ() -> None:
+    found = images_of(FlipRotate(quarter_turns=False), np.arange(16).reshape(4, 4), "YX")
+    source = np.arange(16).reshape(4, 4)
+    half_turns = {each.tobytes() for each in (source, source[::-1], source[:, ::-1])}
+    assert len(found) == 4 and half_turns <= {each.tobytes() for each in found}
+
+
 @pytest.mark.parametrize("axes", ["ZYX", "ZYXC"])
 def test_planes_and_channels_stay_in_their_order(axes: str) -> None:
     source = np.arange(2 * 4 * 4 * 3).reshape(2, 4, 4, 3)
