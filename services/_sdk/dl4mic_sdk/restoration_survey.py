@@ -102,7 +102,7 @@ def about_noise(correlations: Sequence[Optional[float]]) -> Iterator[Warned]:
         text = (
             "The noise of neighbouring pixels is correlated ({:.2f}; independent noise has 0; median of {} images): "
             "the network will keep it. Give images as the camera made them, not resampled, filtered or compressed "
-            "with loss."
+            "with loss; against stripes, hide the neighbours of a pixel too, where the network has a parameter for it."
         )
         yield "NOISE_CORRELATED", text.format(median(known), len(known))
 

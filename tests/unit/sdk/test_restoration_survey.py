@@ -151,6 +151,7 @@ def test_noise_that_is_correlated_is_warned_of(folders: Folders) -> None:
         folders.image(number, (scene(number) + noise).astype(np.float32) + 500)
     ((code, message),) = folders.check().warnings
     assert code == "NOISE_CORRELATED" and "median of 4 images" in message
+    assert "hide the neighbours of a pixel too, where the network has a parameter" in message
 
 
 def test_unequal_numbers_of_slices_are_refused(folders: Folders) -> None:
