@@ -19,8 +19,8 @@ def write_graph(keras: Any, folder: Path) -> None:
     """Write a Keras model of one input and one output as a SavedModel.
 
     The libraries' own `export_TF` writes variables and attributes of operations that TensorFlow 1.15 does not know when
-    it runs on TensorFlow 2. Here the weights become constants of the graph, and attributes at their defaults are left
-    out.
+    it runs on TensorFlow 2. Here the weights become constants of the graph, attributes at their defaults are left out,
+    and what normalises volumes by their batch is not fused into one operation, in the given model from then on.
 
     Parameters
     ----------
@@ -29,6 +29,7 @@ def write_graph(keras: Any, folder: Path) -> None:
     folder
         To make, or empty.
     """
+    _take_volumes_apart(keras)
     call = tf.function(
         lambda pixels: keras(pixels, training=False),
         input_signature=[tf.TensorSpec(keras.inputs[0].shape, tf.float32, name=INPUT_NAME)],
@@ -40,6 +41,13 @@ def write_bundle(keras: Any, facts: Mapping[str, Any], folder: Path) -> None:
     """Write the same with a ``meta.json`` beside, which Fiji's CSBDeep plug-ins ask for."""
     write_graph(keras, folder)
     (folder / META_NAME).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _take_volumes_apart(keras: Any) -> None:
+    """Let no batch normalisation of volumes be fused: TensorFlow 1.15 knows the fused one for planes alone."""
+    for layer in keras.submodules:
+        if isinstance(layer, tf.keras.layers.BatchNormalization) and layer.input_spec.ndim == 5:
+            layer.fused = False
 
 
 def _frozen(function: Any) -> Any:

@@ -52,16 +52,20 @@ def test_a_model_trained_here_opens_in_the_library_and_predicts_the_same(
     assert difference(denoised_here(tmp_path / "here", trained), theirs) < 1e-5
 
 
+@pytest.mark.parametrize(("which", "axes"), [("trained", "YX"), ("trained_3d", "ZYX")])
 def test_the_bundle_for_fiji_denoises_images_as_they_are_in_fijis_tensorflow(
-    trained: Job, tmp_path: Path
+    which: str, axes: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    job = make_export(tmp_path / "out", "n2v2d", reference(trained), "fiji").run()
+    model: Job = request.getfixturevalue(which)
+    network = model.request["network"]
+    job = make_export(tmp_path / "out", network, reference(model), "fiji").run()
     meta = bundle.unpacked(job.exported, tmp_path / "bundle")
-    pixels = tifffile.imread(image_of("n2v2d"))
+    pixels = tifffile.imread(image_of(network))
     given = pixels[np.newaxis, ..., np.newaxis].astype(np.float32)
-    assert (meta["type"], meta["axes"], meta["axes_div_by"]) == ("N2V", "YXC", [4, 4, 1])
+    divisors = [4] * len(axes) + [1]
+    assert (meta["type"], meta["axes"], meta["axes_div_by"]) == ("N2V", axes + "C", divisors)
     found = bundle.answer(tmp_path / "bundle", given)[0, ..., 0]
-    assert difference(found, denoised(trained.model, pixels, "YX")) < 1e-5
+    assert difference(found, denoised(model.model, pixels, axes)) < 1e-5
 
 
 def test_the_weights_that_are_asked_for_go_out(trained: Job, tmp_path: Path) -> None:
