@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, Iterator, List
+from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from dl4mic_sdk.qc import warning_rules
 from dl4mic_sdk.qc.comparison import Comparison
+from dl4mic_sdk.qc.restoration_definitions import SOURCE
 from dl4mic_sdk.qc.result import QcResult
 from dl4mic_sdk.qc.warning_rules import QcWarning, facts_of
 from dl4mic_sdk.training import read_history
@@ -34,8 +35,18 @@ def warnings_of(comparison: Comparison, task: QcTask) -> List[QcWarning]:
     return list(dict.fromkeys(found))
 
 
-def _about_result(result: QcResult) -> Iterable[QcWarning]:
-    return warning_rules.about_failures(list(result.failed), result.undefined())
+def _about_result(result: QcResult) -> Iterator[QcWarning]:
+    yield from warning_rules.about_failures(list(result.failed), result.undefined())
+    yield from warning_rules.about_gain(_against_source(result))
+
+
+def _against_source(result: QcResult) -> Dict[str, Tuple[Optional[float], Optional[float]]]:
+    defined = {each.id: each for each in result.kind.definitions}
+    return {
+        defined[score].title: (result.pooled[score], result.pooled[baseline])
+        for score, baseline in result.kind.contrasts
+        if defined[baseline].of == SOURCE
+    }
 
 
 def _about_model(model: ModelFolder, task: QcTask) -> Iterator[QcWarning]:

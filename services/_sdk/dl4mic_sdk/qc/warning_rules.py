@@ -105,6 +105,29 @@ def about_failures(failed: Sequence[str], undefined: Sequence[str]) -> Iterator[
         yield QcWarning("QC_EMPTY_IMAGES", text.format(_images(undefined), _named(undefined)))
 
 
+def about_gain(
+    scores: Mapping[str, Tuple[Optional[float], Optional[float]]],
+) -> Iterator[QcWarning]:
+    """Warn of predictions that are worse than what they were made of.
+
+    Parameters
+    ----------
+    scores
+        What a number is called, of which more is better -> of predictions and of sources; None: it is not defined.
+    """
+    worse = [
+        "{} {:.4g}, source {:.4g}".format(name, score, source)
+        for name, (score, source) in scores.items()
+        if score is not None and source is not None and score < source
+    ]
+    if worse:
+        text = (
+            "Predictions are worse than the images that they were made of ({}): the training was too short, or of "
+            "other images. Do not use them."
+        )
+        yield QcWarning("QC_WORSE_THAN_SOURCE", text.format("; ".join(worse)))
+
+
 def about_training_data(test: ImageFacts, trained: ImageFacts) -> Iterator[QcWarning]:
     """Warn of test images that the model has seen, or that are unlike what it has seen."""
     seen = sorted(

@@ -231,6 +231,12 @@ def test_the_gain_over_the_source_is_tested(tmp_path: Path, six: DataSummary) ->
     assert against_source["verdict"] == "better on most images"
 
 
+def test_a_model_that_makes_images_worse_is_warned_of(tmp_path: Path, six: DataSummary) -> None:
+    found = run(tmp_path, six, *(model(tmp_path, name, s) for name, s in (("m", 2.0), ("n", 24.0))))
+    (warning,) = (each for each in found["warnings"] if each["code"] == "QC_WORSE_THAN_SOURCE")
+    assert warning["message"].startswith("n: ") and "PSNR" in warning["message"]
+
+
 def test_filters_are_tuned_on_the_training_pairs(tmp_path: Path, six: DataSummary) -> None:
     write_pairs(tmp_path / "train", ["t1", "t2"], (64, 64), seed=1)
     trained = checked(tmp_path / "train", "train")

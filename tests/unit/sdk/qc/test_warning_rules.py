@@ -11,6 +11,7 @@ from dl4mic_sdk.qc.warning_rules import (
     ImageFacts,
     about_amount,
     about_failures,
+    about_gain,
     about_loss,
     about_training_data,
     facts_of,
@@ -48,6 +49,21 @@ def test_failures_are_named_but_not_all() -> None:
     assert "image4 and 4 more" in warning.message
     assert codes(about_failures([], ["a"])) == ["QC_EMPTY_IMAGES"]
     assert codes(about_failures([], [])) == []
+
+
+@pytest.mark.parametrize(
+    ("ssim", "psnr", "said"),
+    [
+        ((0.5, 0.4), (20.0, 20.0), ""),
+        ((0.5, 0.4), (20.0, 25.25), "(PSNR 20, source 25.25)"),
+        ((0.25, 0.5), (20.0, 21.0), "(SSIM 0.25, source 0.5; PSNR 20, source 21)"),
+        ((None, 0.5), (20.0, None), ""),
+    ],
+)
+def test_predictions_that_are_worse_than_their_sources(ssim: Any, psnr: Any, said: str) -> None:
+    found = list(about_gain({"SSIM": ssim, "PSNR": psnr}))
+    assert codes(found) == (["QC_WORSE_THAN_SOURCE"] if said else [])
+    assert all(said in each.message for each in found)
 
 
 def test_images_seen_in_training() -> None:
