@@ -18,11 +18,10 @@ from dl4mic_sdk.training import read_history
 
 
 def weights_of(path: Path) -> list[np.ndarray]:
-    """Read the arrays of a file of weights."""
-    found: list[np.ndarray] = []
+    """Read the arrays of a file of weights, in the order of the layers: their names count on from model to model."""
     with h5py.File(path) as file:
-        file.visititems(lambda _, each: found.append(each[()]) if hasattr(each, "shape") else None)
-    return found
+        layers = [file[name] for name in file.attrs["layer_names"]]
+        return [layer[name][()] for layer in layers for name in layer.attrs["weight_names"]]
 
 
 def assert_repeated(again: Job, undisturbed: Job, other_seed: Job) -> None:
