@@ -10,6 +10,7 @@ from service_jobs import Job, ServiceJobs, declared_for, left_by, reference
 __all__ = [
     "EXAMPLE",
     "RECORDS",
+    "SERVICE",
     "Job",
     "declared_for",
     "image_of",
@@ -23,8 +24,8 @@ __all__ = [
     "scored",
 ]
 
-_HERE = ServiceJobs(Path(__file__).resolve().parents[1])
-EXAMPLE, RECORDS = _HERE.example, _HERE.records
-image_of, quick = _HERE.image_of, _HERE.quick
-make, make_training, scored = _HERE.make, _HERE.make_training, _HERE.scored
-make_import, make_export = _HERE.make_import, _HERE.make_export
+SERVICE = ServiceJobs(Path(__file__).resolve().parents[1])
+EXAMPLE, RECORDS = SERVICE.example, SERVICE.records
+image_of, quick = SERVICE.image_of, SERVICE.quick
+make, make_training, scored = SERVICE.make, SERVICE.make_training, SERVICE.scored
+make_import, make_export = SERVICE.make_import, SERVICE.make_export
