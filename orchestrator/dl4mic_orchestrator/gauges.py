@@ -107,9 +107,10 @@ class PlaceGauges(Collector):
 
 
 def _gpus_in_use(instances: Iterable[Instance]) -> Tally[tuple[str, str]]:
+    """Count the GPUs of those that have a place; the others only wait for one in a cluster."""
     tally: Tally[tuple[str, str]] = Tally()
     for instance in instances:
-        if instance.grant.gpus:
+        if instance.place and instance.grant.gpus:
             tally[(instance.project, instance.network)] += len(instance.grant.gpus)
     return tally
 

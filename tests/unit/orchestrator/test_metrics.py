@@ -122,6 +122,13 @@ def test_an_instance_counts_its_gpus_when_it_has_a_place_and_a_job(
     assert not world.has("dl4mic_gpu_seconds_total")
 
 
+def test_a_gpu_is_in_use_where_an_instance_has_its_place(world: World) -> None:
+    world.store.instances.add(instance("queued", place=""))
+    assert not world.has("dl4mic_gpus_in_use")
+    world.store.instances.add(instance())
+    assert world.value("dl4mic_gpus_in_use") == 2
+
+
 def test_a_clock_that_was_put_right_makes_no_start_longer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
