@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from dl4mic.v1.job_pb2 import Heartbeat
-from dl4mic_orchestrator.records import Gpu, Instance, JobState
+from dl4mic_orchestrator.gpu_time import Projects
+from dl4mic_orchestrator.records import Gpu, JobState
 from dl4mic_orchestrator.store import Store
 
 _OPEN = tuple(state for state in JobState if not state.ended)
@@ -27,9 +28,10 @@ class StoreGauges(Collector):
         Those that are counted also where they have no job: an absent figure is no zero to Prometheus.
     """
 
-    def __init__(self, store: Store, networks: Sequence[str]) -> None:
+    def __init__(self, store: Store, networks: Sequence[str], projects: Projects) -> None:
         self._store = store
         self._networks = networks
+        self._projects = projects
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Read the store."""
@@ -40,7 +42,7 @@ class StoreGauges(Collector):
         yield GaugeMetricFamily("dl4mic_oldest_pending_seconds", words, value=longest)
         words = "GPUs given to instances."
         used = GaugeMetricFamily("dl4mic_gpus_in_use", words, labels=["project", "network"])
-        for labels, count in _gpus_in_use(self._store.instances.all()).items():
+        for labels, count in self._gpus_in_use().items():
             used.add_metric(labels, count)
         yield used
 
@@ -52,6 +54,15 @@ class StoreGauges(Collector):
         for (network, state), count in counts.items():
             depth.add_metric([network, state.name], count)
         return depth
+
+    def _gpus_in_use(self) -> Tally[tuple[str, str]]:
+        """Count the GPUs of those that have a place; the others only wait for one in a cluster."""
+        tally: Tally[tuple[str, str]] = Tally()
+        for instance in self._store.instances.all():
+            if instance.place and instance.grant.gpus:
+                labels = (self._projects.label(instance.project), instance.network)
+                tally[labels] += len(instance.grant.gpus)
+        return tally
 
 
 @dataclass(eq=False)
@@ -104,15 +115,6 @@ class PlaceGauges(Collector):
         yield there
         words = "Room on the disk of the workspace."
         yield GaugeMetricFamily("dl4mic_workspace_free_bytes", words, value=self.free_bytes())
-
-
-def _gpus_in_use(instances: Iterable[Instance]) -> Tally[tuple[str, str]]:
-    """Count the GPUs of those that have a place; the others only wait for one in a cluster."""
-    tally: Tally[tuple[str, str]] = Tally()
-    for instance in instances:
-        if instance.place and instance.grant.gpus:
-            tally[(instance.project, instance.network)] += len(instance.grant.gpus)
-    return tally
 
 
 def _by_network(

@@ -18,19 +18,35 @@ _MOST_PROJECTS = 100
 """Projects that have a figure of their own: where callers make their names up, there is no end of them."""
 
 
+class Projects:
+    """The projects that have a figure of their own, up to a bound; the first to come have one."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._lock = threading.Lock()
+
+    def label(self, name: str) -> str:
+        """Give the label under which a project is counted."""
+        with self._lock:
+            if name in self._known or len(self._known) < _MOST_PROJECTS:
+                self._known.add(name)
+                return name
+            return "other"
+
+
 class GpuTime(Collector):
     """GPUs that jobs hold, times seconds.
 
     What a job held before this orchestrator began is left out: the one before has counted it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, projects: Projects) -> None:
         self._store = store
+        self._projects = projects
         self._began = steady.now()
         self._seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
         self._shown: set[tuple[str, str]] = set()
         self._until: dict[str, float] = {}  # instance -> moment up to which it is counted
-        self._projects: set[str] = set()
         self._lock = threading.Lock()
 
     def collect(self) -> Iterator[CounterMetricFamily]:
@@ -57,12 +73,6 @@ class GpuTime(Collector):
             return
         now = steady.now()
         since = self._until.get(instance.id, max(self._began, instance.create_time))
-        labels = (self._project(instance.project), instance.network)
+        labels = (self._projects.label(instance.project), instance.network)
         self._seconds[labels] += max(now - since, 0.0) * len(instance.grant.gpus)
         self._until[instance.id] = now
-
-    def _project(self, name: str) -> str:
-        if name in self._projects or len(self._projects) < _MOST_PROJECTS:
-            self._projects.add(name)
-            return name
-        return "other"

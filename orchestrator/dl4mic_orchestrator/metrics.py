@@ -19,7 +19,7 @@ from prometheus_client import (
 from dl4mic.v1.job_pb2 import Job, JobError, JobEvent
 from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.gauges import PlaceGauges, StoreGauges, WorkerGauges
-from dl4mic_orchestrator.gpu_time import GpuTime
+from dl4mic_orchestrator.gpu_time import GpuTime, Projects
 from dl4mic_orchestrator.records import Gpu, Instance
 from dl4mic_orchestrator.store import Store
 
@@ -61,8 +61,9 @@ class Metrics:
         self._checkpoints: dict[str, float] = {}
         self._reported: dict[tuple[str, str], float] = {}
         self._workers = WorkerGauges()
-        self._gpu_time = GpuTime(store)
-        for collector in (StoreGauges(store, networks), self._workers, self._gpu_time):
+        projects = Projects()
+        self._gpu_time = GpuTime(store, projects)
+        for collector in (StoreGauges(store, networks, projects), self._workers, self._gpu_time):
             self.registry.register(collector)
         self._age(
             "dl4mic_oldest_heartbeat_seconds", "Longest silence of a running job.", self._signs

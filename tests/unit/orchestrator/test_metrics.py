@@ -168,10 +168,11 @@ def test_losses_are_shown_and_no_other_metric_makes_a_label(world: World) -> Non
     ]
 
 
-def test_projects_without_end_share_a_figure(world: World) -> None:
+@pytest.mark.parametrize("name", ["dl4mic_gpu_seconds_total", "dl4mic_gpus_in_use"])
+def test_projects_without_end_share_a_figure(world: World, name: str) -> None:
     for number in range(105):
-        world.metrics.freed(instance(project=f"p{number}"), Job())
-    found = {each["project"] for each in world.labels("dl4mic_gpu_seconds_total")}
+        world.store.instances.add(instance(f"i{number}", project=f"p{number}"))
+    found = {each["project"] for each in world.labels(name)}
     assert len(found) == 101 and "other" in found
 
 
