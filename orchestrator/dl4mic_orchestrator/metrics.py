@@ -26,6 +26,7 @@ from dl4mic_orchestrator.store import Store
 _SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600)
 _CALL_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
 _VERBS = tuple(field.name for field in Job.DESCRIPTOR.oneofs_by_name["request"].fields)
+_KINDS = tuple(field.name for field in JobEvent.DESCRIPTOR.oneofs_by_name["event"].fields)
 _ERRORS = tuple(name for name, code in JobError.Code.items() if code)
 _ENDS = (
     ("SUCCEEDED", ""),
@@ -70,8 +71,8 @@ class Metrics:
         )
         self._age("dl4mic_oldest_checkpoint_seconds", "Most work at stake.", self._checkpoints)
         self._make_counters()
-        self._begin_at_zero(networks)
         self._make_histograms()
+        self._begin_at_zero(networks)
         self._loss = Gauge(
             "dl4mic_training_loss", "Newest report.", ["network", "set"], registry=self.registry
         )
@@ -92,8 +93,15 @@ class Metrics:
     def _begin_at_zero(self, networks: Sequence[str]) -> None:
         """Show what may be counted before it happens: a series that begins at 8 has not grown, to Prometheus."""
         for network in networks:
+            for each in (self._images, self._pixels, self._start_up):
+                each.labels(network)
+            for kind in _KINDS:
+                self._events.labels(network, kind)
             for error in _ERRORS:
                 self._failed.labels(network, error)
+            for verb in _VERBS:
+                self._wait.labels(network, verb)
+                self._run.labels(network, verb)
             for verb, (state, error) in product(_VERBS, _ENDS):
                 self._ended.labels(network, verb, state, error)
 

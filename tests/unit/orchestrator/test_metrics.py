@@ -212,6 +212,32 @@ def test_what_may_end_a_job_or_an_attempt_is_there_at_zero(world: World) -> None
     assert {name: len(world.labels(name)) for name in names} == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dl4mic_job_wait_seconds_count",
+        "dl4mic_job_run_seconds_count",
+        "dl4mic_start_up_seconds_count",
+        "dl4mic_images_total",
+        "dl4mic_pixels_total",
+        "dl4mic_events_total",
+    ],
+)
+def test_what_a_network_s_first_job_makes_grow_is_there_at_zero(world: World, name: str) -> None:
+    world.metrics = Metrics(world.store, ["blur"])
+    before = world.labels(name)
+    assert before and world.value(name) == 0
+    job = world.running()
+    for images in (0, 4):
+        progress = Progress(phase="predicting", done=images, total=9, unit="images")
+        world.metrics.event("a", "blur", JobEvent(progress=progress))
+        world.metrics.event("a", "blur", JobEvent(metric=Metric(name="pixels", value=images)))
+    world.metrics.freed(instance(), job)
+    job.state = Job.SUCCEEDED
+    world.metrics.ended(job)
+    assert world.value(name) > 0 and world.labels(name) == before
+
+
 def test_waiting_jobs_are_counted_and_the_oldest_tells_its_age(world: World) -> None:
     assert world.value("dl4mic_oldest_pending_seconds") == 0
     job = Job(id="w", network="blur", project="default")
