@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from prometheus_client.core import GaugeMetricFamily
@@ -14,7 +15,7 @@ from prometheus_client.registry import Collector
 from dl4mic.v1.job_pb2 import Heartbeat
 from dl4mic_orchestrator.gpu_time import Projects
 from dl4mic_orchestrator.records import Gpu, JobState
-from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.store import Store, StoreAwayError
 
 _OPEN = tuple(state for state in JobState if not state.ended)
 
@@ -34,7 +35,11 @@ class StoreGauges(Collector):
         self._projects = projects
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Read the store."""
+        """Read the store. While it is away its figures are absent, and all others are told."""
+        with suppress(StoreAwayError):
+            yield from self._read()
+
+    def _read(self) -> Iterator[GaugeMetricFamily]:
         yield self._depth()
         since = self._store.census.oldest_waiting()
         longest = max(time.time() - since, 0.0) if since is not None else 0.0

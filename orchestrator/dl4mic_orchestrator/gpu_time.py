@@ -6,13 +6,14 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.records import Instance
-from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.store import Store, StoreAwayError
 
 _MOST_PROJECTS = 100
 """Projects that have a figure of their own: where callers make their names up, there is no end of them."""
@@ -54,8 +55,10 @@ class GpuTime(Collector):
         words = "GPUs given to jobs, times seconds."
         family = CounterMetricFamily("dl4mic_gpu_seconds", words, labels=["project", "network"])
         with self._lock:
-            for instance in self._store.instances.all():
-                self._count(instance)
+            # While the store is away, what grows meanwhile is counted when it is back.
+            with suppress(StoreAwayError):
+                for instance in self._store.instances.all():
+                    self._count(instance)
             for labels, seconds in self._seconds.items():
                 family.add_metric(labels, seconds if labels in self._shown else 0.0)
             self._shown.update(self._seconds)

@@ -14,7 +14,8 @@ from dl4mic.v1.job_pb2 import Heartbeat, Job, JobError, JobEvent, Metric, Progre
 from dl4mic_orchestrator import steady
 from dl4mic_orchestrator.metrics import Metrics
 from dl4mic_orchestrator.records import Grant, Instance, InstanceState, JobState
-from dl4mic_orchestrator.store import Store
+from dl4mic_orchestrator.store import Store, StoreAwayError
+from dl4mic_orchestrator.store.database import Database
 
 
 class World:
@@ -102,6 +103,26 @@ def test_gpu_seconds_grow_from_0_while_a_job_holds_its_gpus(clock: Clock, world:
     clock.now += 5
     assert world.value(seconds) == pytest.approx(2 * 45)
     assert world.labels(seconds) == [{"project": "lab", "network": "blur"}]
+
+
+def test_while_the_store_is_away_all_else_is_told(
+    clock: Clock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreAwayError("the store cannot be reached")
+
+    world.store.instances.add(instance())
+    world.value("dl4mic_gpu_seconds_total")
+    world.metrics.called("/dl4mic.v1.JobService/GetJob", "UNAVAILABLE", 0.01)
+    clock.now += 10
+    with monkeypatch.context() as broken:
+        broken.setattr(Database, "read", away)
+        broken.setattr(Database, "fetch", away)
+        assert world.value("dl4mic_calls_total") == 1
+        assert world.has("dl4mic_gpu_seconds_total")
+        assert not world.has("dl4mic_oldest_pending_seconds")
+    assert world.has("dl4mic_oldest_pending_seconds")
+    assert world.value("dl4mic_gpu_seconds_total") == pytest.approx(2 * 10)
 
 
 def test_gpu_seconds_do_not_hold_what_an_orchestrator_before_has_counted(
