@@ -281,6 +281,10 @@ def test_the_notes_tell_the_next_command(tmp_path: Path) -> None:
     assert not re.search(r"\n\n\n", said)
 
 
+def test_the_notes_say_that_without_nodes_no_job_gets_a_gpu(tmp_path: Path) -> None:
+    assert "No job gets one: auto computes on the CPU" in notes(tmp_path, *OPEN, "rbac.nodes=false")
+
+
 def test_the_notes_name_what_the_values_say(tmp_path: Path) -> None:
     said = notes(tmp_path, *FULL)
     assert "helm --namespace microscopy test imaging --logs" in said
