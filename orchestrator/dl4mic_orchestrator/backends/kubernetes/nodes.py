@@ -17,6 +17,9 @@ _FACTORS = {
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
 }  # fmt: skip
 
+_CONDITIONS = "node.kubernetes.io/"
+"""Begins the keys of the taints by which a cluster says that a node is cordoned, lost, or short of something."""
+
 _SILENT = timedelta(seconds=45)
 """A node that says nothing for longer is lost. The cluster itself says so after 40 s; it may be wrong when its own API
 server was away, and is right again some seconds after that."""
@@ -32,7 +35,11 @@ def quantity(text: str) -> float:
 
 
 def capacity_of(nodes: Iterable[Object], settings: KubernetesSettings) -> Capacity:
-    """Say what there is for instances in all; the cluster chooses among it."""
+    """Say what there is for instances in all; the cluster chooses among it.
+
+    A node that is cordoned, or lost, counts: it comes back, and what needs it waits instead of never running.
+    """
+    nodes = [node for node in nodes if _may_be_used(node, settings)]
     resources = [node.get("status", {}).get("allocatable", {}) for node in nodes]
     return Capacity(
         cpus=sum(quantity(each.get("cpu", "")) for each in resources),
@@ -42,6 +49,37 @@ def capacity_of(nodes: Iterable[Object], settings: KubernetesSettings) -> Capaci
         keeps_priority=bool(settings.priority_classes or settings.queue),
         where="the cluster",
     )
+
+
+def _may_be_used(node: Object, settings: KubernetesSettings) -> bool:
+    """Say whether selector and tolerations ever let an instance onto a node."""
+    labels = node["metadata"].get("labels", {})
+    taints = node.get("spec", {}).get("taints", ())
+    return settings.node_selector.items() <= labels.items() and all(
+        _passes(taint, settings) or any(_tolerates(each, taint) for each in settings.tolerations)
+        for taint in taints
+        if taint["effect"] != "PreferNoSchedule"
+    )
+
+
+def _passes(taint: Object, settings: KubernetesSettings) -> bool:
+    """Say whether a taint need not be tolerated by the settings.
+
+    What a cluster says of a node's condition passes by itself, and many clusters add a toleration for what is tainted
+    by the name of its resource: https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers
+    """
+    key = str(taint["key"])
+    return key.startswith(_CONDITIONS) or key == settings.gpu_resource
+
+
+def _tolerates(toleration: Object, taint: Object) -> bool:
+    """Compare as https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration says it."""
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("operator") == "Exists":
+        return toleration.get("key") in (None, "", taint["key"])
+    same_value = toleration.get("value", "") == taint.get("value", "")
+    return bool(toleration.get("key") == taint["key"] and same_value)
 
 
 def _gpus(nodes: Iterable[Object], settings: KubernetesSettings) -> Iterator[Gpu]:

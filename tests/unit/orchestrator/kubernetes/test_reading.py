@@ -341,3 +341,40 @@ def test_a_gpu_of_which_the_cluster_tells_nothing_may_do() -> None:
     bare = {"metadata": {"name": "a"}, "status": {"allocatable": {"nvidia.com/gpu": "1"}}}
     (gpu,) = capacity_of([bare], settings()).gpus
     assert GpuNeed(40 * GIB, (8, 0), (9, 0)).met_by(gpu)
+
+
+def gpu_node(pool: str = "imaging", **taint: str) -> dict:
+    return {
+        "metadata": {"name": "a", "labels": {"pool": pool}},
+        "spec": {"unschedulable": True, "taints": [taint]} if taint else {},
+        "status": {"allocatable": {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "4"}},
+    }
+
+
+OURS = {"key": "lab", "value": "ours", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("node", "toleration", "counts"),
+    [
+        (gpu_node(), {}, True),
+        (gpu_node(pool="other"), {}, False),
+        (gpu_node(**OURS), {"key": "rest", "operator": "Exists"}, False),
+        (gpu_node(**OURS), {"key": "lab", "value": "theirs"}, False),
+        (gpu_node(**OURS), {"key": "lab", "operator": "Exists", "effect": "NoExecute"}, False),
+        (gpu_node(**OURS), {"key": "lab", "value": "ours"}, True),
+        (gpu_node(**OURS), {"key": "lab", "operator": "Exists", "effect": "NoSchedule"}, True),
+        (gpu_node(**OURS), {"operator": "Exists"}, True),
+        (gpu_node(key="lab", effect="PreferNoSchedule"), {}, True),
+        (gpu_node(key="node.kubernetes.io/unschedulable", effect="NoSchedule"), {}, True),
+        (gpu_node(key="nvidia.com/gpu", effect="NoSchedule"), {}, True),
+    ],
+)
+def test_what_no_instance_may_ever_have_is_not_counted(
+    node: dict, toleration: dict, counts: bool
+) -> None:
+    tolerations = [toleration] if toleration else []
+    found = capacity_of(
+        [node], settings(node_selector={"pool": "imaging"}, tolerations=tolerations)
+    )
+    assert (len(found.gpus), found.cpus) == ((4, 8) if counts else (0, 0))
