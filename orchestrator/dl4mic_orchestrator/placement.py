@@ -25,7 +25,7 @@ from dl4mic_orchestrator.records import (
 def helps(grant: Grant, lacking: Needs, capacity: Capacity) -> bool:
     """Say whether giving a grant back would bring something that is lacking."""
     if capacity.look_ahead is not None:
-        return lacking.gpu_use is GpuUse.NEEDED and bool(grant.gpus)
+        return bool(grant.gpus) or lacking.gpu_use is not GpuUse.NEEDED
     if lacking.gpu_use is GpuUse.NEEDED and any(
         gpu.index in grant.gpus and lacking.gpu.met_by(gpu) for gpu in capacity.gpus
     ):
@@ -104,7 +104,7 @@ class LookAhead:
     Attributes
     ----------
     lacking
-        GPUs of instances that are stuck: idle warm ones make room for them.
+        What instances that are stuck ask for: idle warm ones make room for them.
     waiting
         How many wait already.
     """
@@ -122,9 +122,9 @@ class LookAhead:
         used = sum(len(instance.grant.gpus) for instance in instances)
         self._gpus = inf if capacity.keeps_priority else len(capacity.gpus) - used
         self.lacking = [
-            Needs(cpus=0.0, gpu_use=GpuUse.NEEDED)
+            Needs(gpu_use=_needed(bool(instance.grant.gpus)))
             for instance in waiting
-            if instance.grant.gpus and is_stuck(instance)
+            if is_stuck(instance)
         ]
 
     def take(self, needs: Needs) -> Grant | None:

@@ -70,16 +70,28 @@ def test_a_gpu_of_which_nothing_is_known_may_do() -> None:
     assert of_kind(Launch, plan(world(job("j1", "big"), capacity=unknown)))
 
 
-@pytest.mark.parametrize(("since", "ended"), [(85.0, ["w"]), (95.0, [])])
+ONE_GPU = Grant(1, GIB, (0,))
+
+
+@pytest.mark.parametrize(
+    ("holds", "asked", "since", "ended"),
+    [
+        (ONE_GPU, ONE_GPU, 85.0, ["w"]),
+        (ONE_GPU, ONE_GPU, 95.0, []),
+        (ONE_CORE, ONE_CORE, 85.0, ["w"]),
+        (ONE_CORE, ONE_CORE, 95.0, []),
+        (ONE_GPU, ONE_CORE, 85.0, ["w"]),
+        (ONE_CORE, ONE_GPU, 85.0, []),
+    ],
+)
 def test_an_idle_warm_instance_makes_room_for_a_job_that_is_stuck_in_the_cluster(
-    since: float, ended: list[str]
+    holds: Grant, asked: Grant, since: float, ended: list[str]
 ) -> None:
-    warm = instance("w", Grant(1, GIB, (0,)), job_id="", state=InstanceState.WARM, place="node-1")
-    stuck = waiting("a", Grant(1, GIB, (0,)), since)
+    warm = instance("w", holds, job_id="", state=InstanceState.WARM, place="node-1")
     found = plan(
         world(
-            job("job-a", "gpu"), capacity=CLUSTER, instances=[warm, stuck], idle=[Idle("w", 90.0)],
-            active=frozenset({"job-a"}),
+            job("job-a"), capacity=CLUSTER, instances=[warm, waiting("a", asked, since)],
+            idle=[Idle("w", 90.0)], active=frozenset({"job-a"}),
         )
     )  # fmt: skip
     assert [each.instance_id for each in of_kind(StopWarm, found)] == ended
