@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def test_an_image_says_what_it_is() -> None:
     assert labels["org.opencontainers.image.licenses"] == "BSD-3-Clause"
     assert "10.1109/TSMC.1979.4310076" in labels["org.dl4mic.citations"]
     assert labels["org.opencontainers.image.base.digest"] == DIGEST
+    commit = labels["org.opencontainers.image.revision"].removesuffix("-dirty")
+    assert re.fullmatch("[0-9a-f]{40}" if (ROOT / ".git").exists() else "", commit)
 
 
 def test_what_was_built_what_failed_and_what_was_not_asked_for(
