@@ -95,7 +95,7 @@ def prometheus(tmp_path: Path) -> Iterator[Callable[[int], Prometheus]]:
 
 
 def work(server: Orchestrator) -> None:
-    """Train, apply the model, and let a training fail: each is the first of its kind."""
+    """Train, apply the model, and let a training fail."""
     server.train("train", epochs=4, step_seconds=0.1)
     server.wait("train")
     images = Dataset(source=f"{server.data}/test/images")
@@ -119,6 +119,8 @@ def test_every_panel_has_something_to_show(
     work(server)
     wait_until(lambda: bool(watching.ever("sum(dl4mic_jobs_ended_total) >= 3")))
     time.sleep(2.0)  # rates are seen by the scrapes after it
+    first = 'rate(dl4mic_job_wait_seconds_count{verb="predict"}[5s]) > 0'
+    assert watching.ever(first), "the first job of its kind is seen, too"
     empty = {
         title: expression
         for title, expression in PANELS
