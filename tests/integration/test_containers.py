@@ -77,7 +77,8 @@ def test_a_job_runs_confined_and_leaves_no_container(start: New) -> None:
     (told,) = json.loads(call("container", "inspect", name))
     host = told["HostConfig"]
     assert host["NetworkMode"] == "none" and host["ReadonlyRootfs"]
-    assert host["Memory"] == 512 << 20 and told["EffectiveCaps"] in (None, [])
+    assert (host["Memory"], host["NanoCpus"]) == (512 << 20, 1_000_000_000)
+    assert host["ShmSize"] == 256 << 20 and told["EffectiveCaps"] in (None, [])
     assert "Read-only" in seen_inside(name, "touch", "/app/service/x")
     jobs = orchestrator.workspace / "jobs"
     seen_inside(name, "touch", f"{jobs}/x")  # at best into the container's own /tmp
