@@ -33,6 +33,10 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 500),
     # Unlike its name, what a connection has to come about: a busy machine takes its time.
     ("grpc.min_reconnect_backoff_ms", 5000),
+    # A call of an instance whose machine has vanished ends. Servers take a ping in five minutes, and hang up at more.
+    ("grpc.keepalive_time_ms", 330_000),
+    ("grpc.keepalive_timeout_ms", 60_000),
+    ("grpc.http2.ping_timeout_ms", 60_000),
     # Each instance has a channel of its own.
     ("grpc.use_local_subchannel_pool", 1),
 )

@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import grpc
+import pytest
 from slow_line import slow_line
 
 from dl4mic.server import listen
 from dl4mic.v1.job_pb2 import Job
 from dl4mic.v1.network_pb2_grpc import NetworkServiceServicer, add_NetworkServiceServicer_to_server
 from dl4mic.v1.request_pb2 import TrainRequest
+from dl4mic_orchestrator import dial as dial_module
 from dl4mic_orchestrator.dial import dial
 
 
@@ -32,3 +40,61 @@ def test_an_instance_whose_machine_is_busy_takes_its_job_at_the_first_call() -> 
     finally:
         listening.server.stop(None)
     assert instance.assigned == ["m"]
+
+
+class Silent(NetworkServiceServicer):
+    """Takes a call and answers none, until it is let go."""
+
+    def __init__(self) -> None:
+        self.called = threading.Event()
+        self.let_go = threading.Event()
+
+    def Train(self, request: TrainRequest, context: grpc.ServicerContext) -> Job:
+        self.called.set()
+        self.let_go.wait(60)
+        return Job()
+
+
+@contextmanager
+def vanishing_line(port: int, vanished: threading.Event) -> Iterator[int]:
+    """Give a port that leads to another one until that vanishes: then nothing comes any more, not even an end."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def carry() -> None:
+            near, _ = listening.accept()
+            with near, socket.create_connection(("127.0.0.1", port)) as far:
+                while not vanished.is_set():
+                    for each in select.select([near, far], [], [], 0.1)[0]:
+                        (far if each is near else near).sendall(each.recv(65536))
+                gone.wait(60)
+
+        gone = threading.Event()
+        thread = threading.Thread(target=carry, daemon=True)
+        thread.start()
+        try:
+            yield int(listening.getsockname()[1])
+        finally:
+            gone.set()
+            thread.join(10)
+
+
+def test_a_call_of_an_instance_whose_machine_has_vanished_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = ("grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms")
+    quick = [
+        (name, value // 100 if name in slow else value) for name, value in dial_module._OPTIONS
+    ]
+    monkeypatch.setattr(dial_module, "_OPTIONS", quick)
+    instance, vanished = Silent(), threading.Event()
+    listening = listen("localhost:0", {add_NetworkServiceServicer_to_server: instance})
+    port = int(listening.address.rpartition(":")[2])
+    try:
+        with vanishing_line(port, vanished) as line, dial(f"127.0.0.1:{line}") as called:
+            answer = called.networks.Train.future(TrainRequest(network="blur"), timeout=15)
+            assert instance.called.wait(20)
+            vanished.set()
+            assert answer.code() is grpc.StatusCode.UNAVAILABLE
+    finally:
+        instance.let_go.set()
+        listening.server.stop(None)
