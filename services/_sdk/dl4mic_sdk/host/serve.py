@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Mapping, Optional, TextIO
 
 from dl4mic.addresses import check_address
 from dl4mic.data_service import DataServicer
@@ -23,6 +24,9 @@ from dl4mic_sdk.host.attempt import SILENCE_SECONDS
 from dl4mic_sdk.host.jobs import Jobs
 from dl4mic_sdk.host.services import JobServicer, NetworkServicer
 from dl4mic_sdk.host.warm import WarmWorkers
+
+LOCK = ".lock"
+"""Of a folder of jobs."""
 
 LAST_WATCHERS_SECONDS = 2.0
 """What an instance leaves its watchers to read the end of its job."""
@@ -63,6 +67,11 @@ class Settings:
     idle_seconds: float = 60.0
     silence_seconds: float = SILENCE_SECONDS
 
+    @property
+    def is_instance(self) -> bool:
+        """Whether it is an orchestrator's, which has many at work on its jobs."""
+        return self.attempt is not None or self.warm
+
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, or as an instance until the job has ended.
@@ -72,11 +81,12 @@ def serve(settings: Settings) -> None:
     dl4mic.manifest.ManifestError
         The service folder cannot be used.
     OSError
-        The address cannot be listened on.
+        The address cannot be listened on, or another service works on the jobs.
     """
     ending = Ending()
     service = read_service(settings.service)
-    check_address(settings.listen)  # a host that lives there may be at work on the jobs' folder
+    check_address(settings.listen)
+    lock = None if settings.is_instance else _lock(settings.jobs)
     jobs = Jobs(
         service,
         settings.jobs,
@@ -102,6 +112,21 @@ def serve(settings: Settings) -> None:
     jobs.close()
     warm.close()
     listening.server.stop(LAST_WATCHERS_SECONDS).wait()
+    if lock is not None:
+        lock.close()
+
+
+def _lock(jobs: Path) -> TextIO:
+    """Keep another service off the jobs of this one, which it would take for a dead one's; ends with the process."""
+    jobs.mkdir(parents=True, exist_ok=True)
+    file = (jobs / LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        words = "cannot have {} for its own: {}; end the service that works there, or name another folder by --jobs"
+        raise OSError(words.format(jobs, error.strerror)) from error
+    return file
 
 
 def _announce(address: str) -> None:
@@ -112,7 +137,7 @@ def _announce(address: str) -> None:
 
 def _wait(ending: Ending, settings: Settings, jobs: Jobs, warm: WarmWorkers) -> None:
     """Wait for the end; an instance that nobody calls ends by itself, as its orchestrator may be gone for good."""
-    if settings.attempt is None and not settings.warm:
+    if not settings.is_instance:
         ending.wait()
         return
     while not ending.wait(1.0):
