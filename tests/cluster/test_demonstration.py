@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,16 +62,30 @@ def dl4mic(image: None, installation: Installation) -> Type:
 
 
 @pytest.fixture(scope="module")
-def trained(dl4mic: Type) -> str:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the training's results are fetched to."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def trained(dl4mic: Type, results: Path) -> str:
     """A model, and what its training said."""
     source, target = (str(EXAMPLE / "train" / part) for part in ("source", "target"))
     images = ("--source", source, "--target", target)
-    return dl4mic("train", NETWORK, *images, "--model", "demo", *QUICK, *WITHOUT_GPU)
+    made = ("--model", "demo", "--out", str(results))
+    return dl4mic("train", NETWORK, *images, *made, *QUICK, *WITHOUT_GPU)
 
 
 def test_two_epochs_are_trained(trained: str, dl4mic: Type) -> None:
     assert "demo:1" in trained
     assert NETWORK in dl4mic("model", "show", "demo")
+
+
+def test_model_and_report_come_back_to_the_user(trained: str, results: Path) -> None:
+    (weights,) = results.glob("model/weights_best*")
+    assert weights.stat().st_size > 100_000
+    assert json.loads((results / "model" / "model.json").read_text())["network"] == NETWORK
+    assert (results / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_the_model_is_scored(trained: str, dl4mic: Type, tmp_path: Path) -> None:

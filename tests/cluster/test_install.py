@@ -128,6 +128,7 @@ def test_what_users_make_comes_back_to_them(guide: Followed) -> None:
     assert "first:1" in guide.used
     made = {path.relative_to(guide.folder).as_posix() for path in guide.folder.rglob("*")}
     assert {"training/report.pdf", "qc/qc.json", "predictions/spots0.tif"} <= made
+    assert {f"training/model/{name}" for name in ("model.json", "weights_best.json")} <= made
 
 
 def test_a_job_goes_on_while_the_orchestrator_is_replaced(guide: Followed) -> None:
