@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 from batches import percentile_ranges
+from presets import check_presets
 
-from dl4mic.contradictions import check_contradictions
 from dl4mic.manifest import read_service
-from dl4mic.v1.parameter_pb2 import ParameterValue
-from dl4mic.v1.request_pb2 import TrainRequest
 
 SERVICE = read_service(Path(__file__).resolve().parents[1])
 
@@ -26,11 +24,7 @@ def in_force(network: str, preset: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("network", SERVICE.networks)
 def test_presets_do_not_contradict_themselves(network: str) -> None:
-    declared = SERVICE.records[network]["parameters"]
-    for preset in SERVICE.network(network).presets:
-        parameters = {"seed": ParameterValue(integer=1)}
-        request = TrainRequest(network=network, preset=preset.name, parameters=parameters)
-        check_contradictions(request, SERVICE.network(network), declared)
+    check_presets(SERVICE, network)
 
 
 @pytest.mark.parametrize(

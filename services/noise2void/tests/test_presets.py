@@ -7,22 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from presets import check_presets
 
-from dl4mic.contradictions import check_contradictions
 from dl4mic.manifest import read_service
-from dl4mic.v1.parameter_pb2 import ParameterValue
-from dl4mic.v1.request_pb2 import TrainRequest
 
 SERVICE = read_service(Path(__file__).resolve().parents[1])
 
 
 @pytest.mark.parametrize("network", SERVICE.networks)
 def test_presets_do_not_contradict_themselves(network: str) -> None:
-    declared = SERVICE.records[network]["parameters"]
-    for preset in SERVICE.network(network).presets:
-        parameters = {"seed": ParameterValue(integer=1)}
-        request = TrainRequest(network=network, preset=preset.name, parameters=parameters)
-        check_contradictions(request, SERVICE.network(network), declared)
+    check_presets(SERVICE, network)
 
 
 @pytest.mark.parametrize(
