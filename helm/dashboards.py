@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 _COLUMNS, _WIDTH, _HEIGHT = 2, 12, 8
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
+_METRIC = re.compile(r"\b((?:dl4mic|process)_\w+)")
+_INSTALLATION = '{namespace=~"$namespace", job=~"$job"}'
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ QUEUE = (
     Panel(
         "Open jobs by network", "short", (("sum by (network) (dl4mic_open_jobs)", "{{network}}"),)
     ),
-    Panel("Oldest waiting job", "s", (("dl4mic_oldest_pending_seconds", "age"),)),
+    Panel("Oldest waiting job", "s", (("dl4mic_oldest_pending_seconds", "{{job}}"),)),
     _times("Wait, from acceptance to running", "dl4mic_job_wait_seconds", "network"),
     _times("Start-up, from launch to running", "dl4mic_start_up_seconds", "network"),
     _times("Run", "dl4mic_job_run_seconds", "verb"),
@@ -97,16 +100,20 @@ GPUS = (
     ),
     Panel("GPU memory of workers", "bytes", (("dl4mic_worker_gpu_memory_bytes", "{{network}}"),)),
     Panel("Main memory of workers", "bytes", (("dl4mic_worker_memory_bytes", "{{network}}"),)),
-    Panel("Room in the workspace", "bytes", (("dl4mic_workspace_free_bytes", "free"),)),
+    Panel("Room in the workspace", "bytes", (("dl4mic_workspace_free_bytes", "{{job}}"),)),
 )
 
 TRAINING = (
     Panel("Newest loss", "short", (("dl4mic_training_loss", "{{network}} {{set}}"),)),
     Panel(
-        "Oldest checkpoint of a running job", "s", (("dl4mic_oldest_checkpoint_seconds", "age"),)
+        "Oldest checkpoint of a running job",
+        "s",
+        (("dl4mic_oldest_checkpoint_seconds", "{{job}}"),),
     ),
     Panel(
-        "Oldest sign of life of a running job", "s", (("dl4mic_oldest_heartbeat_seconds", "age"),)
+        "Oldest sign of life of a running job",
+        "s",
+        (("dl4mic_oldest_heartbeat_seconds", "{{job}}"),),
     ),
     Panel(
         "Images predicted per second",
@@ -140,7 +147,7 @@ API = (
     Panel(
         "Calls that are being answered, watches among them",
         "short",
-        (("dl4mic_calls_open", "calls"),),
+        (("dl4mic_calls_open", "{{job}}"),),
     ),
     Panel(
         "Calls of the cluster's API server, per second",
@@ -155,12 +162,12 @@ API = (
     Panel(
         "CPU of the orchestrator, cores",
         "short",
-        (('rate(process_cpu_seconds_total{job=~".*dl4mic.*"}[$__rate_interval])', "cores"),),
+        (("rate(process_cpu_seconds_total[$__rate_interval])", "{{job}}"),),
     ),
     Panel(
         "Memory of the orchestrator",
         "bytes",
-        (('process_resident_memory_bytes{job=~".*dl4mic.*"}', "resident"),),
+        (("process_resident_memory_bytes", "{{job}}"),),
     ),
 )
 
@@ -181,9 +188,33 @@ def dashboard(name: str, title: str, panels: Sequence[Panel]) -> dict[str, Any]:
         "schemaVersion": 36,
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": [{"name": "source", "type": "datasource", "query": "prometheus"}]},
+        "templating": {"list": _variables()},
         "panels": [_panel(number, panel) for number, panel in enumerate(panels)],
     }
+
+
+def _variables() -> list[dict[str, Any]]:
+    """Where to ask, and of which installations: all that are scraped, unless one is chosen."""
+    chosen = {
+        "type": "query",
+        "datasource": _SOURCE,
+        "includeAll": True,
+        "multi": True,
+        "current": {"text": "All", "value": "$__all"},
+        "refresh": 2,
+    }
+    # Without an operator there may be no label `namespace`, which this matches, too; every job is one of ours.
+    namespace = {"name": "namespace", "query": "label_values(dl4mic_open_jobs, namespace)"}
+    job = {"name": "job", "query": 'label_values(dl4mic_open_jobs{namespace=~"$namespace"}, job)'}
+    return [
+        {"name": "source", "type": "datasource", "query": "prometheus"},
+        {**chosen, **namespace, "allValue": ".*"},
+        {**chosen, **job},
+    ]
+
+
+def _of_installation(expression: str) -> str:
+    return _METRIC.sub(lambda metric: metric[1] + _INSTALLATION, expression)
 
 
 def _panel(number: int, panel: Panel) -> dict[str, Any]:
@@ -196,7 +227,11 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
         "gridPos": {"x": column * _WIDTH, "y": row * _HEIGHT, "w": _WIDTH, "h": _HEIGHT},
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
         "targets": [
-            {"refId": chr(ord("A") + index), "expr": expression, "legendFormat": legend}
+            {
+                "refId": chr(ord("A") + index),
+                "expr": _of_installation(expression),
+                "legendFormat": legend,
+            }
             for index, (expression, legend) in enumerate(panel.queries)
         ],
     }

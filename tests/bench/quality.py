@@ -4,13 +4,14 @@
 A row of ``quality.yaml`` says what is learned from, and which images, never trained on, are restored. By profile
 ``standard`` the table holds the source, the model, and a Gaussian and a median filter that are tuned on the training
 pairs; without a target, what tells of noise and structure. The line is kept in ``quality.jsonl``, with command and
-versions; ``--record FILE`` keeps it elsewhere.
+versions; ``--record FILE`` keeps it elsewhere. ``--panel FILE`` draws a test image.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -28,9 +29,11 @@ from dl4mic_sdk.images import Image, list_images, read, write
 from dl4mic_sdk.pairs import Item
 from dl4mic_sdk.qc.agreement import Profile
 from dl4mic_sdk.qc.baselines import mean_similarity
+from dl4mic_sdk.qc.panels import Panel, save_png
 from dl4mic_sdk.qc.residual import measure_residual
 from dl4mic_sdk.qc.restoration import compare_images
-from dl4mic_sdk.qc.restoration_definitions import Metric, headline_id, numbers
+from dl4mic_sdk.qc.restoration_definitions import PREDICTION, SOURCE, Metric, headline_id, numbers
+from dl4mic_sdk.qc.restoration_panel import residual_panel, restoration_panel
 from dl4mic_sdk.qc.simple_filters import GAUSSIAN, MEDIAN, SimpleFilter, tune
 from dl4mic_sdk.qc.training_pairs import crops
 from dl4mic_sdk.task import ModelFolder, PredictTask
@@ -38,7 +41,7 @@ from dl4mic_sdk.versions import installed_versions
 
 ROWS = Path(__file__).with_suffix(".yaml")
 RECORD = Path(__file__).with_suffix(".jsonl")
-SOURCE, MODEL = "source", "model"
+MODEL = "model"
 
 Figures = dict[str, dict[str, float]]
 """What was compared -> number -> its mean over the test images."""
@@ -57,12 +60,15 @@ def main(arguments: argparse.Namespace) -> None:
         minutes = (time.monotonic() - began) / 60
         predict(arguments.network, model, folder / "test")
         found, filters = figures_of(folder)
+        if arguments.panel:
+            save_png(panel(folder / "test"), arguments.panel)
     show(found)
     packages = ("numpy", "scipy", *service_side.service_of(arguments.network).packages)
     line = {
         "command": ["quality.py", arguments.network, arguments.row, *arguments.parameters],
         "parameters": given,
         "training_minutes": round(minutes, 2),
+        "cores": len(os.sched_getaffinity(0)),
         "filters": filters,
         "figures": found,
         "versions": {"python": platform.python_version(), **installed_versions(packages)},
@@ -186,6 +192,16 @@ def means(found: Iterator[Figures]) -> Figures:
     }
 
 
+def panel(folder: Path) -> Panel:
+    """Draw the first test image as quality control does."""
+    name = list_images(folder / MODEL)[0].name
+    source, prediction = (read(folder / part / name) for part in (SOURCE, MODEL))
+    target = folder / "target" / name
+    if target.exists():
+        return restoration_panel(read(target), {SOURCE: source, PREDICTION: prediction})
+    return residual_panel(source, prediction, measure_residual(source, prediction)[1])
+
+
 def show(found: Figures) -> None:
     """Print the table."""
     for of, row in found.items():
@@ -199,4 +215,5 @@ if __name__ == "__main__":
     options.add_argument("data", type=Path)
     options.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
     options.add_argument("--record", type=Path, default=RECORD)
+    options.add_argument("--panel", type=Path, help="draw the first test image into this PNG")
     main(options.parse_args(sys.argv[1:]))

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -18,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 from integration.conftest import Orchestrator
+from prometheus import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from servers import FAKES, ROOT, needing_a_gpu, write_spots
 
@@ -113,7 +113,7 @@ def outside(
 @contextmanager
 def _running(cluster: Cluster, folder: Path) -> Iterator[Outside]:
     orchestrator = Outside(folder / "workspace", folder / "data")
-    orchestrator.metrics_port = _free_port()
+    orchestrator.metrics_port = free_port()
     flags = (
         "--backend", "kubernetes", "--kubernetes", str(folder / "kubernetes.yaml"), "--images",
         str(folder / "images.yaml"), "--services", str(folder / "services"), "--metrics-port",
@@ -197,9 +197,3 @@ def _volume(namespace: str, name: str, folder: Path) -> tuple[Object, Object]:
 
 def _copied(fake: str, folder: Path) -> Path:
     return shutil.copytree(FAKES / fake, folder / fake)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
