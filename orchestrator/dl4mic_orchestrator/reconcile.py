@@ -103,7 +103,6 @@ class Reconciler:
 
     def run(self) -> None:
         """Reconcile until `stop` is called."""
-        self._guard(self.clear)
         while not self._stopping:
             self._wake.wait(self.turn())
             self._wake.clear()
@@ -118,12 +117,6 @@ class Reconciler:
         self._stopping = True
         self._wake.set()
         self._stopped.wait(_LAST_PASS_SECONDS)
-
-    def clear(self) -> None:
-        """End the warm instances of the orchestrator before this one: nobody can call them any more."""
-        for instance in self._store.instances.all():
-            if not instance.job_id:
-                put_away(instance, self._backend, self._store.instances, 0.0)
 
     def step(self) -> float | None:
         """Look, plan and act once; return when time alone will change the plan, in seconds since 1970."""
@@ -255,9 +248,16 @@ class Reconciler:
         self._explanations = {wait.job_id: wait for wait in waits}
 
     def _sweep(self) -> None:
-        """Now and then, end what runs and is in no row: its row was lost, or removed when it could not be reached."""
+        """At first, and now and then, end what nobody knows any more.
+
+        Warm instances of an orchestrator before this one, or whose row stayed while the store was away; and what runs
+        and is in no row, since that was lost, or removed when it could not be reached.
+        """
         if 0 <= steady.now() - self._swept < _SWEEP_SECONDS:
             return
+        for instance in self._store.instances.all():
+            if not instance.job_id and not self._warm.knows(instance.id):
+                put_away(instance, self._backend, self._store.instances, 0.0)
         self._swept = steady.now()
         self._backend.sweep(lambda: {each.id for each in self._store.instances.all()})
 

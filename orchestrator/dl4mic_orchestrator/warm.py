@@ -130,6 +130,11 @@ class WarmPool:
             entry = self._entries.get(key)
             return entry is not None and entry.connection is not None
 
+    def knows(self, instance_id: str) -> bool:
+        """Say whether an instance is one of these, so that somebody can call it or will."""
+        with self._changed:
+            return any(_id(each) == instance_id for each in self._entries.values())
+
     def wishes(self) -> list[WarmWish]:
         """List what callers wait for."""
         needs = self._catalog.needs()

@@ -86,6 +86,9 @@ class Wishes:
     def idle(self) -> list:
         return []
 
+    def knows(self, instance_id: str) -> bool:
+        return False
+
 
 class Meter:
     """Counts the ends of jobs."""

@@ -49,8 +49,22 @@ def test_what_is_left_of_an_orchestrator_holds_no_place_even_if_it_cannot_be_end
         )
         world.store.instances.add(row)
     world.stop_faults = 1
-    world.reconciler.clear()
+    pass_by(world)
     assert not world.store.instances.all()
+
+
+def test_a_warm_instance_whose_row_stayed_while_the_store_was_away_holds_no_place_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pass_by(world)
+    for name in ("known", "forgotten"):
+        world.store.instances.add(Instance(name, "blur", "blur", InstanceState.WARM, Grant(1)))
+    monkeypatch.setattr(world.warm, "knows", lambda each: each == "known")
+    pass_by(world)
+    assert len(world.store.instances.all()) == 2, "they are looked at now and then alone"
+    world.time.passed += 301
+    pass_by(world)
+    assert [each.id for each in world.store.instances.all()] == ["known"]
 
 
 def test_a_job_whose_row_cannot_be_read_when_its_work_begins_is_taken_up_again(

@@ -204,6 +204,17 @@ def test_an_instance_that_cannot_be_ended_holds_no_place(world: World) -> None:
     assert len(world.backend.stopped) == 1 and not world.instances.all()
 
 
+def test_an_instance_whose_row_cannot_be_removed_is_known_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance_id = world.idle()
+    assert world.pool.knows(instance_id)
+    monkeypatch.setattr(world.instances, "all", Mock(side_effect=OSError("the store is away")))
+    with pytest.raises(OSError, match="away"):
+        world.pool.stop(instance_id)
+    assert not world.pool.knows(instance_id), "the reconciler puts away what nobody knows"
+
+
 def test_at_the_end_each_instance_is_ended_whatever_becomes_of_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
