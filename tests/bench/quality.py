@@ -87,10 +87,11 @@ def make_images(part: Mapping[str, Any], data: Path, folder: Path) -> None:
     """Write what a row learns from, or is tested on, into ``source`` and ``target``."""
     noise = np.random.default_rng(0)
     for role in ("target", "source"):
-        for path in files_of(data / part[role]) if role in part else ():
+        files = files_of(data / part[role]) if role in part else []
+        for path in files:
             image = cut(read(path, part.get("axes", "")), part.get("region"))
-            # One image of a pair may be called otherwise than the other; those of folders are not.
-            name = path.name if (data / part[role]).is_dir() else "image.tif"
+            # One image of a pair may be called otherwise than the other; where there are several, they are not.
+            name = path.name if len(files) > 1 else "image.tif"
             write_into(folder / role, name, image)
             if "noise" in part:
                 noisy = image.pixels + noise.normal(0, part["noise"], image.pixels.shape)
@@ -98,8 +99,11 @@ def make_images(part: Mapping[str, Any], data: Path, folder: Path) -> None:
 
 
 def files_of(place: Path) -> list[Path]:
-    """Return an image by itself, or those of a folder."""
-    return list_images(place) if place.is_dir() else [place]
+    """Return the images of a folder, or those of a pattern."""
+    found = list_images(place) if place.is_dir() else sorted(place.parent.glob(place.name))
+    if not found:
+        raise SystemExit(f"there is no {place}")
+    return found
 
 
 def cut(image: Image, region: str | None) -> Image:
