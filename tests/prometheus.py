@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 class Prometheus:
-    """A Prometheus that scrapes one port each second."""
+    """A Prometheus that scrapes one orchestrator each second."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -83,11 +83,11 @@ def _filled(expression: str, chosen: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def prometheus(folder: Path, scraped: int) -> Iterator[Prometheus]:
-    """Run one over a folder, which scrapes a port of this machine."""
+def prometheus(folder: Path, scraped: str) -> Iterator[Prometheus]:
+    """Run one over a folder, which scrapes HOST:PORT."""
     job = {
         "job_name": "imaging-dl4mic-metrics",
-        "static_configs": [{"targets": [f"127.0.0.1:{scraped}"]}],
+        "static_configs": [{"targets": [scraped]}],
     }
     settings = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
     (folder / "prometheus.yml").write_text(json.dumps(settings))

@@ -66,6 +66,8 @@ def main(arguments: argparse.Namespace) -> None:
     packages = ("numpy", "scipy", *service_side.service_of(arguments.network).packages)
     line = {
         "command": ["quality.py", arguments.network, arguments.row, *arguments.parameters],
+        "train": row["train"],
+        "test": row["test"],
         "parameters": given,
         "training_minutes": round(minutes, 2),
         "cores": len(os.sched_getaffinity(0)),

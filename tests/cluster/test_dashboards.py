@@ -4,47 +4,36 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import prometheus
 import pytest
 
 from dl4mic.v1.job_pb2 import Job
 
-from .cluster import Cluster
-from .outside import outside
+from .facility import Facility
 
 ASKED = ("dl4mic_gpu", "dl4mic_cluster_calls")
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that pods may write into."""
-    with TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as place:
-        yield Path(place)
+def metrics_of(facility: Facility) -> str:
+    """Give the address of the orchestrator's metrics."""
+    selector = "--selector=app.kubernetes.io/component=orchestrator"
+    (pod,) = facility.get("pods", selector)["items"]
+    (container,) = pod["spec"]["containers"]
+    (port,) = [each["containerPort"] for each in container["ports"] if each["name"] == "metrics"]
+    return f"{pod['status']['podIP']}:{port}"
 
 
 @pytest.mark.skipif(prometheus.PROGRAM is None, reason=prometheus.WHY_NOT)
 def test_the_panels_of_gpus_and_of_the_cluster_have_something_to_show(
-    cluster: Cluster, images: None, folder: Path, tmp_path: Path
+    facility: Facility, tmp_path: Path
 ) -> None:
-    if not cluster.is_ours:
-        pytest.skip("its pods do not see the folders of this machine")
-    namespace = f"dl4mic-panels-{uuid.uuid4().hex[:8]}"
-    with (
-        outside(cluster, namespace, folder / "o", {}, gpus=True) as server,
-        prometheus.prometheus(tmp_path, server.metrics_port) as watching,
-    ):
-        server.train("gpu", epochs=4, step_seconds=0.5)
-        assert server.wait("gpu").state == Job.SUCCEEDED
+    with prometheus.prometheus(tmp_path, metrics_of(facility)) as watching:
+        facility.train("shown", network="accelerated", epochs=4, step_seconds=0.5)
+        assert facility.wait("shown").state == Job.SUCCEEDED
         time.sleep(2.0)  # rates are seen by the scrapes after it
-        asked = {title for title, each in prometheus.panels().items() if _is_asked(each)}
-        empty = {title for title, each in watching.empty_panels().items() if _is_asked(each)}
-    assert len(asked) >= 5 and empty == set()
-
-
-def _is_asked(expression: str) -> bool:
-    return any(name in expression for name in ASKED)
+        empty = watching.empty_panels()
+    panels = prometheus.panels()
+    asked = {title for title in panels if any(name in panels[title] for name in ASKED)}
+    assert len(asked) >= 5 and asked & empty.keys() == set()

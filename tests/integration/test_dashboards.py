@@ -41,7 +41,7 @@ def test_every_panel_has_something_to_show(
 ) -> None:
     port = prometheus.free_port()
     server = new_orchestrator("--metrics-port", str(port))
-    with prometheus.prometheus(tmp_path, port) as watching:
+    with prometheus.prometheus(tmp_path, f"127.0.0.1:{port}") as watching:
         wait_until(lambda: bool(watching.ever("dl4mic_jobs_ended_total")))
         work(server)
         wait_until(lambda: bool(watching.ever("sum(dl4mic_jobs_ended_total) >= 3")))
