@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="a worker without a sign of life for so long is ended (%(default)s)",
     )
+    serve.add_argument(
+        "--announce", type=Path, metavar="FILE", help="write the address into a file, too"
+    )
     serve.set_defaults(command=_serve)
     run = commands.add_parser(
         "run", help="do the job of an attempt's folder, which holds request.json, with no server"
@@ -100,6 +103,7 @@ def _serve(options: argparse.Namespace) -> int:
                 warm=options.warm,
                 idle_seconds=options.idle_seconds,
                 silence_seconds=options.silence,
+                announce=options.announce,
             )
         )
     except (ManifestError, OSError) as error:

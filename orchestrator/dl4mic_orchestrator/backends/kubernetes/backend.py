@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -23,6 +24,7 @@ from dl4mic_orchestrator.backends.base import (
 )
 from dl4mic_orchestrator.backends.images import ServiceImages, image_of
 from dl4mic_orchestrator.backends.kubernetes import client
+from dl4mic_orchestrator.backends.kubernetes.announcement import announced
 from dl4mic_orchestrator.backends.kubernetes.cache import Mirror, Object
 from dl4mic_orchestrator.backends.kubernetes.client import ApiError, Kind
 from dl4mic_orchestrator.backends.kubernetes.manifests import (
@@ -30,6 +32,7 @@ from dl4mic_orchestrator.backends.kubernetes.manifests import (
     JOB,
     Manifest,
     Version,
+    announcement_of,
     manifest_of,
     name_of,
     selector_of,
@@ -137,13 +140,15 @@ class KubernetesBackend:
             raise UnavailableError("INVALID_INPUT", str(error), hint) from error
         manifest["metadata"].update(self._belonging)
         state = {"kind": kind.plural, "name": manifest["metadata"]["name"], "log": str(spec.log)}
+        if not spec.warm:
+            state["announcement"] = str(announcement_of(spec))
         save(state)
         self._mirrors[kind].cache.put(self._create(kind, manifest, save))
         return state
 
     def probe(self, states: Sequence[State]) -> list[Probe]:
         """Look at instances, as the watches told of them last."""
-        return [self._probe(state) for state in states]
+        return [_heard(state, self._probe(state)) for state in states]
 
     def stop(self, state: State, grace_seconds: float) -> None:
         """Delete an instance's objects; return when its pods have ended, or their node is gone."""
@@ -316,6 +321,14 @@ class _Watched:
     def __init__(self, api: Api, kind: Kind, query: Mapping[str, str]) -> None:
         self.list = partial(api.list, kind, query)
         self.watch = partial(api.watch, kind, query)
+
+
+def _heard(state: State, probe: Probe) -> Probe:
+    """Take an instance's own word for where it listens, while its node has not told yet that it runs."""
+    if not probe.waiting or not probe.place or "announcement" not in state:
+        return probe
+    address = announced(Path(state["announcement"]))
+    return replace(probe, waiting="", address=address) if address else probe
 
 
 def _kind(state: State) -> Kind:

@@ -32,6 +32,7 @@ ASKS = "dl4mic-asks"
 
 MANAGER = {"app.kubernetes.io/managed-by": "dl4mic-orchestrator"}
 
+_ANNOUNCEMENT = "address.json"
 _WARM_IDLE_SECONDS = 3600
 _LOST_SECONDS = 30
 """For how long a pod stays on a node that does not answer; without a word, Kubernetes waits for five minutes."""
@@ -52,6 +53,11 @@ def name_of(instance_id: str, labels: Mapping[str, str]) -> str:
 def selector_of(settings: KubernetesSettings) -> dict[str, str]:
     """Give the labels by which our objects are found again."""
     return {**settings.labels, **MANAGER}
+
+
+def announcement_of(spec: LaunchSpec) -> Path:
+    """Name the file into which the service of an attempt writes where it listens: the attempt's folder is its own."""
+    return spec.log.with_name(_ANNOUNCEMENT)
 
 
 def manifest_of(
@@ -202,7 +208,7 @@ def _command(spec: LaunchSpec) -> list[str]:
     command += ["--jobs", str(jobs), "--silence", f"{spec.silence_seconds:g}"]
     if spec.warm:
         return [*command, "--warm", "--attempt", "1", "--idle-seconds", str(_WARM_IDLE_SECONDS)]
-    return [*command, "--attempt", str(spec.attempt)]
+    return [*command, "--attempt", str(spec.attempt), "--announce", str(announcement_of(spec))]
 
 
 def _environment(spec: LaunchSpec) -> dict[str, str]:

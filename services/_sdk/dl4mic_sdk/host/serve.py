@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Settings:
         An instance that nobody has called for so long ends.
     silence_seconds
         A worker that gives no sign of life for so long is UNRESPONSIVE.
+    announce
+        File to write the address into.
     """
 
     service: Path
@@ -66,6 +69,7 @@ class Settings:
     warm: bool = False
     idle_seconds: float = 60.0
     silence_seconds: float = SILENCE_SECONDS
+    announce: Optional[Path] = None
 
     @property
     def is_instance(self) -> bool:
@@ -106,7 +110,7 @@ def serve(settings: Settings) -> None:
     )
     ending.come_by_signals()
     log.info("serving %s on %s", ", ".join(service.networks), listening.address)
-    _announce(listening.address)
+    _announce(listening.address, settings.announce)
     _wait(ending, settings, jobs, warm)
     listening.health.enter_graceful_shutdown()
     jobs.close()
@@ -129,10 +133,26 @@ def _lock(jobs: Path) -> TextIO:
     return file
 
 
-def _announce(address: str) -> None:
-    """Tell whoever started this process where it listens: a line of JSON on standard output."""
+def _announce(address: str, file: Optional[Path]) -> None:
+    """Tell whoever started this process where it listens: a line of JSON on standard output, and in a file."""
     sys.stdout.write(json.dumps({"address": address}) + "\n")
     sys.stdout.flush()
+    if file is None:
+        return
+    try:
+        draft = file.with_name(file.name + ".new")
+        draft.write_text(json.dumps({"address": _seen_from_elsewhere(address)}), encoding="utf-8")
+        draft.replace(file)
+    except OSError as error:
+        log.warning("the address cannot be written into %s: %s", file, error)
+
+
+def _seen_from_elsewhere(address: str) -> str:
+    """Put this machine's address in place of that which stands for all of its own."""
+    host, _, port = address.rpartition(":")
+    if host != "0.0.0.0":  # noqa: S104 - it is compared, not bound
+        return address
+    return "{}:{}".format(socket.gethostbyname(socket.gethostname()), port)
 
 
 def _wait(ending: Ending, settings: Settings, jobs: Jobs, warm: WarmWorkers) -> None:

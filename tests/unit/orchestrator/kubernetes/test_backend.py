@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,47 @@ def test_an_instance_from_its_launch_to_its_end(stage: Stage) -> None:
     stage.backend.stop({**state, **probe.found}, 5.0)
     assert not [key for key in stage.cluster.objects if key[0] in ("jobs", "pods")]
     stage.backend.stop(state, 5.0)
+
+
+@pytest.fixture
+def telling(stage: Stage, tmp_path: Path) -> tuple[State, Path]:
+    """A pod that has its node, which has not told yet that it runs; and the file in which it says where it listens."""
+    state, pod = stage.launch(training(log=tmp_path / "host.log"))
+    stage.cluster.schedule(pod)
+    assert stage.await_probe(state, lambda p: p.place).waiting.startswith("starts on gpu-1")
+    return state, Path(state["announcement"])
+
+
+def test_an_instance_is_found_by_its_own_word_before_its_node_tells(
+    stage: Stage, telling: tuple[State, Path]
+) -> None:
+    state, file = telling
+    file.write_text('{"address": "10.9.8.7:50051"}')
+    probe = stage.backend.probe([state])[0]
+    assert (probe.alive, probe.address, probe.waiting) == (True, "10.9.8.7:50051", "")
+    assert probe.found, "what is found is kept as if its node had told"
+
+
+@pytest.mark.parametrize(
+    "words", ["", "{}", "[1]", '{"address": "10.9.8.7:22"}', '{"address": "example.org:50051"}']
+)
+def test_what_is_no_address_of_an_instance_is_not_dialled(
+    stage: Stage, telling: tuple[State, Path], words: str
+) -> None:
+    state, file = telling
+    file.write_text(words)
+    assert stage.backend.probe([state])[0].waiting.startswith("starts on gpu-1")
+
+
+def test_neither_a_link_nor_a_pipe_is_read(stage: Stage, telling: tuple[State, Path]) -> None:
+    state, file = telling
+    elsewhere = file.with_name("elsewhere")
+    elsewhere.write_text('{"address": "10.9.8.7:50051"}')
+    file.symlink_to(elsewhere)
+    assert stage.backend.probe([state])[0].waiting
+    file.unlink()
+    os.mkfifo(file)
+    assert stage.backend.probe([state])[0].waiting
 
 
 def test_a_job_costs_the_server_three_calls(stage: Stage) -> None:
