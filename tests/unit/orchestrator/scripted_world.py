@@ -60,6 +60,7 @@ class PlayedTime:
 
     def __init__(self) -> None:
         self._start = time.time()
+        self._thread = threading.current_thread()
         self.passed = 0.0
 
     def time(self) -> float:
@@ -69,6 +70,7 @@ class PlayedTime:
         return self.passed
 
     def sleep(self, seconds: float) -> None:
+        assert threading.current_thread() is self._thread, "another test has left a thread"
         self.passed += seconds
         pause("sleep")
 

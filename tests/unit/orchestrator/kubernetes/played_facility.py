@@ -36,7 +36,7 @@ from dl4mic_orchestrator.store import Store
 
 from ..scripted_world import Meter, Wishes  # noqa: TID252 - tests are no package to import from
 from .instances import settings
-from .scripted_cluster import NOW, ScriptedCluster
+from .scripted_cluster import NOW, ScriptedCluster, eventually
 
 LOOK_AHEAD = 5
 _NO_GPU = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
@@ -87,11 +87,17 @@ class Facility:
         return self.store.jobs.message(job_id)
 
     def stop(self) -> None:
-        """End it all."""
-        self.hold = False
-        self._stopped.set()
-        self.reconciler.stop()
-        self.cluster.break_watches()
+        """End it all: a thread that went on would do so in the tests that come next."""
+        self.hold = self.paused = self.cluster.down = False
+        for job in self.store.jobs.open_jobs():
+            self.store.jobs.request_cancel(job.id)
+        self.warm.wake.set()
+        try:
+            eventually(lambda: self.reconciler.idle)
+        finally:
+            self._stopped.set()
+            self.reconciler.stop()
+            self.cluster.break_watches()
 
     @property
     def launched(self) -> list[str]:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dl4mic_orchestrator.backends.kubernetes.cache import ExpiredError, RefusedError
@@ -219,3 +220,11 @@ class ScriptedCluster:
 
 def _container(**state: Any) -> dict:
     return {"name": "service", "state": state}
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.01)

@@ -21,8 +21,7 @@ from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
 from dl4mic_orchestrator.backends.kubernetes.client import DEPLOYMENTS, JOBS, NODES, PODS, ApiError
 
 from .instances import IMAGES, SERVICE, VOLUMES, on_gpu, settings, training, warm
-from .scripted_cluster import ScriptedCluster
-from .test_cache import eventually
+from .scripted_cluster import ScriptedCluster, eventually
 
 
 class Stage:

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -14,7 +12,7 @@ from dl4mic_orchestrator.backends.kubernetes import cache
 from dl4mic_orchestrator.backends.kubernetes.cache import Cache, Mirror
 from dl4mic_orchestrator.backends.kubernetes.client import PODS
 
-from .scripted_cluster import ScriptedCluster
+from .scripted_cluster import ScriptedCluster, eventually
 
 
 def thing(name: str, uid: str, owner: str = "job") -> dict:
@@ -106,13 +104,6 @@ def pod(name: str) -> dict:
 
 def names(mirror: Mirror) -> set[str]:
     return {each["metadata"]["name"] for each in mirror.cache.all()}
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.01)
 
 
 def test_a_mirror_follows_through_broken_and_expired_watches() -> None:

@@ -12,7 +12,7 @@ from dl4mic.v1.job_pb2 import Job, JobError
 from dl4mic_orchestrator.backends.kubernetes.client import JOBS, PODS, ApiError
 
 from .played_facility import LOOK_AHEAD, Facility
-from .test_cache import eventually
+from .scripted_cluster import eventually
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
 from dl4mic_orchestrator.backends.kubernetes.client import DEPLOYMENTS
 
 from .instances import IMAGES, VOLUMES, settings, training, warm
-from .scripted_cluster import ScriptedCluster
-from .test_cache import eventually
+from .scripted_cluster import ScriptedCluster, eventually
 
 pytestmark = pytest.mark.skipif(not HELM.exists(), reason="Helm is not installed here")
 
