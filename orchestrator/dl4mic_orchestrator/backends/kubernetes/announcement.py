@@ -21,6 +21,7 @@ def announced(file: Path) -> str:
         with os.fdopen(descriptor, "rb") as open_file:
             address = json.loads(open_file.read(_MOST_BYTES))["address"]
         host, _, port = address.rpartition(":")
-        return address if ip_address(host.strip("[]")) and port == str(PORT) else ""
+        can_be = not ip_address(host.strip("[]")).is_unspecified and port == str(PORT)
+        return address if can_be else ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""

@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Mapping, Optional, TextIO
 
@@ -152,7 +153,10 @@ def _seen_from_elsewhere(address: str) -> str:
     host, _, port = address.rpartition(":")
     if host != "0.0.0.0":  # noqa: S104 - it is compared, not bound
         return address
-    return "{}:{}".format(socket.gethostbyname(socket.gethostname()), port)
+    own = socket.gethostbyname(socket.gethostname())
+    if ip_address(own).is_loopback:
+        raise OSError("this machine's name stands for {}, which others cannot dial".format(own))
+    return "{}:{}".format(own, port)
 
 
 def _wait(ending: Ending, settings: Settings, jobs: Jobs, warm: WarmWorkers) -> None:

@@ -99,7 +99,12 @@ def test_an_instance_is_found_by_its_own_word_before_its_node_tells(
 
 
 @pytest.mark.parametrize(
-    "words", ["", "{}", "[1]", '{"address": "10.9.8.7:22"}', '{"address": "example.org:50051"}']
+    "words",
+    [
+        *("", "{}", "[1]", '{"address": 1}'),
+        *('{"address": "10.9.8.7:22"}', '{"address": "example.org:50051"}'),
+        *('{"address": "[::]:50051"}', '{"address": "0.0.0.0:50051"}'),
+    ],
 )
 def test_what_is_no_address_of_an_instance_is_not_dialled(
     stage: Stage, telling: tuple[State, Path], words: str

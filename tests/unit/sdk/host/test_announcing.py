@@ -2,16 +2,23 @@
 """Where an instance listens, as it says itself: in a file that whoever started it can read."""
 
 import json
-from ipaddress import ip_address
+import socket
 
 from dl4mic_sdk.host import serve
 
 
-def test_the_address_is_one_that_others_can_dial(tmp_path):
+def test_the_address_is_one_that_others_can_dial(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "gethostbyname", {socket.gethostname(): "10.9.8.7"}.get)
     serve._announce("0.0.0.0:50051", tmp_path / "address.json")
-    host, _, port = json.loads((tmp_path / "address.json").read_text())["address"].rpartition(":")
-    assert port == "50051" and not ip_address(host).is_unspecified
+    assert json.loads((tmp_path / "address.json").read_text()) == {"address": "10.9.8.7:50051"}
     assert [each.name for each in tmp_path.iterdir()] == ["address.json"]
+
+
+def test_an_address_that_only_this_machine_can_dial_is_not_written(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: "127.0.1.1")
+    serve._announce("0.0.0.0:50051", tmp_path / "address.json")
+    assert "stands for 127.0.1.1, which others cannot dial" in caplog.text
+    assert not any(tmp_path.iterdir())
 
 
 def test_any_other_address_is_written_as_it_is(tmp_path):
