@@ -54,6 +54,7 @@ QUEUE = (
     _times("Wait, from acceptance to running", "dl4mic_job_wait_seconds", "network"),
     _times("Start-up, from launch to running", "dl4mic_start_up_seconds", "network"),
     _times("Run", "dl4mic_job_run_seconds", "verb"),
+    _times("Pass over the jobs", "dl4mic_pass_seconds", "job"),
     Panel(
         "Jobs that ended, per hour",
         "short",

@@ -211,7 +211,14 @@ class App:
             projects=settings.projects,
         )
         return Reconciler(
-            self.store, self._backend, self.catalog, attempts, settlement, self._warm, limits
+            self.store,
+            self._backend,
+            self.catalog,
+            attempts,
+            settlement,
+            self._warm,
+            limits,
+            passed=self.metrics.passed,
         )
 
     def _servicers(self) -> dict[object, object]:

@@ -117,6 +117,7 @@ class Metrics:
         self._calls = self._time(
             "dl4mic_call_seconds", "Calls of the API.", ["method"], _CALL_SECONDS
         )
+        self._pass = self._time("dl4mic_pass_seconds", "Passes over the jobs.", [], _CALL_SECONDS)
 
     def observe(
         self,
@@ -193,6 +194,10 @@ class Metrics:
         name = method.rpartition("/")[2]
         self._answered.labels(name, code).inc()
         self._calls.labels(name).observe(seconds)
+
+    def passed(self, seconds: float) -> None:
+        """Time a pass over all jobs: look, plan, act."""
+        self._pass.observe(seconds)
 
     def asked_cluster(self, verb: str, kind: str, status: int) -> None:
         """Count a call of the cluster's API server; its HTTP status is 0 when there was no answer."""

@@ -64,6 +64,7 @@ class Reconciler:
         warm: WarmPool,
         limits: Limits,
         spawn: Spawn = in_thread,
+        passed: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._store = store
         self._backend = backend
@@ -73,6 +74,7 @@ class Reconciler:
         self._warm = warm
         self._limits = limits
         self._spawn = spawn
+        self._passed = passed
         self._wake = warm.wake
         self._stopping = False
         self._stopped = threading.Event()
@@ -121,11 +123,13 @@ class Reconciler:
     def step(self) -> float | None:
         """Look, plan and act once; return when time alone will change the plan, in seconds since 1970."""
         self._sweep()
+        began = time.monotonic()
         snapshot = self._look()
         decisions = plan(snapshot)
         self._explain([each for each in decisions if isinstance(each, Wait)])
         for decision in decisions:
             self._act(decision, snapshot)
+        self._passed(time.monotonic() - began)
         return next_wake(snapshot)
 
     def _guard(self, work: Callable[[], float | None]) -> float:

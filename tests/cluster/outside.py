@@ -36,12 +36,19 @@ class Figures:
 
     Attributes
     ----------
+    running, ended
+        Jobs.
     calls
         Of the cluster's API server.
+    passes, pass_seconds
+        Over the jobs.
     """
 
+    running: int
     ended: int
     calls: int
+    passes: int
+    pass_seconds: float
     cpu_seconds: float
     resident_mib: float
 
@@ -59,12 +66,16 @@ class Outside(Orchestrator):
             each for family in text_string_to_metric_families(text) for each in family.samples
         ]
 
-        def total(name: str) -> float:
-            return sum(each.value for each in samples if each.name == name)
+        def total(name: str, **labels: str) -> float:
+            found = (each for each in samples if each.name == name)
+            return sum(each.value for each in found if labels.items() <= each.labels.items())
 
         return Figures(
+            running=int(total("dl4mic_open_jobs", state="RUNNING")),
             ended=int(total("dl4mic_jobs_ended_total")),
             calls=int(total("dl4mic_cluster_calls_total")),
+            passes=int(total("dl4mic_pass_seconds_count")),
+            pass_seconds=total("dl4mic_pass_seconds_sum"),
             cpu_seconds=total("process_cpu_seconds_total"),
             resident_mib=total("process_resident_memory_bytes") / 2**20,
         )
