@@ -98,8 +98,9 @@ def places(
 class LookAhead:
     """How many more instances may wait in a cluster, whose own scheduler gives them their places.
 
-    Where that does not go by priority, one at most waits for a GPU beyond those that there are: what has waited in the
-    cluster goes before whatever is more urgent and comes later.
+    Where that does not go by priority, what has waited in the cluster goes before whatever is more urgent and comes
+    later. Then as many are let in as GPUs are free; and one more where none is, when all others have their places, or
+    do not get them although a GPU may be free that is none for them.
 
     Attributes
     ----------
@@ -119,8 +120,10 @@ class LookAhead:
         waiting = [instance for instance in instances if not instance.place]
         self.waiting = len(waiting)
         self._left = most - self.waiting
-        used = sum(len(instance.grant.gpus) for instance in instances)
-        self._gpus = inf if capacity.keeps_priority else len(capacity.gpus) - used
+        free = len(capacity.gpus) - sum(len(instance.grant.gpus) for instance in instances)
+        settled = all(is_stuck(instance) for instance in waiting if instance.grant.gpus)
+        one_more = int(settled and free == 0)
+        self._gpus = inf if capacity.keeps_priority else max(free, one_more)
         self.lacking = [
             Needs(gpu_use=_needed(bool(instance.grant.gpus)))
             for instance in waiting
@@ -130,7 +133,7 @@ class LookAhead:
     def take(self, needs: Needs) -> Grant | None:
         """Let one more wait in the cluster, or give None."""
         wants_gpu = needs.gpu_use is GpuUse.NEEDED
-        if self._left <= 0 or (wants_gpu and self._gpus < 0):
+        if self._left <= 0 or (wants_gpu and self._gpus <= 0):
             return None
         self._left -= 1
         self._gpus -= wants_gpu

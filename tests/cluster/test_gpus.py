@@ -25,7 +25,12 @@ WHY = [
 def running(facility: Facility) -> list[str]:
     """Name the jobs whose pods hold a GPU now."""
     pods = facility.get("pods", "--selector=dl4mic-network=accelerated")["items"]
-    held = [pod for pod in pods if pod["status"]["phase"] == "Running"]
+    # A node holds a GPU for a pod that it has, and tells a moment after it has begun that it runs.
+    held = [
+        pod
+        for pod in pods
+        if pod["spec"].get("nodeName") and pod["status"]["phase"] in ("Pending", "Running")
+    ]
     return sorted(pod["metadata"]["labels"]["dl4mic-job"] for pod in held)
 
 

@@ -15,6 +15,7 @@ from .test_plan import GIB, MACHINE, SMALL, instance, job, of_kind, world
 
 CLUSTER = replace(MACHINE, look_ahead=2, where="the cluster")
 ONE_CORE = Grant(1, GIB)
+ONE_GPU = Grant(1, GIB, (0,))
 
 
 def waiting(name: str, grant: Grant = ONE_CORE, since: float = 95.0) -> Instance:
@@ -52,7 +53,7 @@ def test_a_cluster_is_asked_for_all_that_a_job_needs() -> None:
     (launch,) = plan(world(job("j1", "wide"), capacity=CLUSTER))
     assert launch == Launch("j1", Grant(8, 64 * GIB))
     (launch,) = plan(world(job("j1", "gpu"), capacity=CLUSTER))
-    assert launch == Launch("j1", Grant(1, GIB, (0,)))
+    assert launch == Launch("j1", ONE_GPU)
 
 
 def test_what_no_node_has_is_not_asked_for() -> None:
@@ -68,9 +69,6 @@ def test_what_no_node_has_is_not_asked_for() -> None:
 def test_a_gpu_of_which_nothing_is_known_may_do() -> None:
     unknown = replace(CLUSTER, gpus=(Gpu(0, "nvidia.com/gpu", 0, (0, 0)),))
     assert of_kind(Launch, plan(world(job("j1", "big"), capacity=unknown)))
-
-
-ONE_GPU = Grant(1, GIB, (0,))
 
 
 @pytest.mark.parametrize(
@@ -97,12 +95,29 @@ def test_an_idle_warm_instance_makes_room_for_a_job_that_is_stuck_in_the_cluster
     assert [each.instance_id for each in of_kind(StopWarm, found)] == ended
 
 
-def test_where_the_cluster_does_not_keep_priority_one_job_waits_there_for_a_gpu() -> None:
-    plain = replace(CLUSTER, look_ahead=100, keeps_priority=False)
+PLAIN = replace(CLUSTER, look_ahead=100, keeps_priority=False)
+"""Its scheduler gives places in the order in which it was asked."""
+
+
+def test_where_the_cluster_does_not_keep_priority_those_that_come_find_a_gpu_free() -> None:
     jobs = [job(f"j{number}", "gpu") for number in range(1, 6)]
-    found = plan(world(*jobs, job("j9"), capacity=plain))
-    assert [each.job_id for each in of_kind(Launch, found)] == ["j1", "j2", "j3", "j9"]
-    held = [placed("a", Grant(1, GIB, (0,))), waiting("b", Grant(1, GIB, (0,)))]
-    urgent = job("j7", "gpu", priority=5)
-    found = plan(world(*jobs, urgent, capacity=plain, instances=held, active=frozenset()))
-    assert [each.job_id for each in of_kind(Launch, found)] == ["j7"]
+    found = plan(world(*jobs, job("j9"), capacity=PLAIN))
+    assert [each.job_id for each in of_kind(Launch, found)] == ["j1", "j2", "j9"]
+
+
+@pytest.mark.parametrize(
+    ("second", "launched"),
+    [
+        (placed("b", ONE_GPU), ["urgent"]),
+        (waiting("b", ONE_GPU, since=95.0), []),  # two that come at once might change places
+        (waiting("b", ONE_GPU, since=80.0), ["urgent"]),  # no free GPU is one for b
+    ],
+)
+def test_one_job_at_most_waits_for_a_gpu_there_and_none_overtakes_another(
+    second: Instance, launched: list[str]
+) -> None:
+    jobs = [job("calm", "gpu"), job("urgent", "gpu", priority=5)]
+    found = plan(
+        world(*jobs, capacity=PLAIN, instances=[placed("a", ONE_GPU), second], active=frozenset())
+    )
+    assert [each.job_id for each in of_kind(Launch, found)] == launched
