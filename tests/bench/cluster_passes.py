@@ -54,7 +54,7 @@ def measure(cluster: Cluster, size: int, database: postgresql.Server | None) -> 
         enter(crowd(server.workspace, f"{ADDRESS}:50051", START_SECONDS * 10))
         server.stop()
         place = database.new_url() if database else server.workspace / "store.sqlite"
-        fill(place, size)
+        fill(place, server.workspace / "jobs", size)
         enter(mock.patch.dict(os.environ, {"KUBECONFIG": cluster.kubeconfig}))
         server.start(*server.flags, *(["--store", place] if database else []))
         wait_until(lambda: server.figures().running == NODES * GPUS, START_SECONDS)
@@ -65,7 +65,7 @@ def measure(cluster: Cluster, size: int, database: postgresql.Server | None) -> 
     print(f"{size:11} | {seconds:7.3f} | {size / seconds:11.0f} | {memory:13.0f}", flush=True)
 
 
-def fill(place: Path | str, size: int) -> None:
+def fill(place: Path | str, folder: Path, size: int) -> None:
     """Queue jobs that have been prepared, in ten projects."""
     store = Store(place)
     for number in range(size):
@@ -74,6 +74,7 @@ def fill(place: Path | str, size: int) -> None:
         job.train.data.source = "lab:train"
         store.jobs.create(job)
         store.jobs.mark_prepared(job.id, 1)
+        (folder / job.id / "1").mkdir(parents=True)
     store.close()
 
 
