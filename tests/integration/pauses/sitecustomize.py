@@ -26,7 +26,8 @@ def pause(step: str, job_id: str, pid: int = 0) -> None:
     if not mark.with_suffix(".passed").exists():
         mark.with_suffix(".passed").touch()
         if pid:
-            os.kill(pid, signal.SIGSTOP)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         mark.touch()
         while mark.exists():
             time.sleep(0.02)
@@ -151,7 +152,7 @@ def install() -> None:
     after(LocalBackend, "_start", "started", lambda _, command, spec: of_spec(_, spec))
     before(Dial, "assign", "call", lambda _, request: request.options.job_id)
     after(Dial, "assign", "called", lambda _, request: request.options.job_id)
-    # An instance ends by itself, too, a moment after its job.
+    # An instance ends by itself, too, a moment after its job; it is stopped in that moment, or has ended already.
     before(LocalBackend, "stop", "end", of_state, lambda _, state, *more: state.get("pid", 0))
     before(Registry, "publish", "publish", lambda _, folder, origin: origin.job_id)
     after(Registry, "publish", "published", lambda _, folder, origin: origin.job_id)
