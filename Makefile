@@ -43,7 +43,7 @@ test: $(SETUP) ## run every test
 	$(BIN)/python tests/run_all.py
 
 cluster-slow: $(SETUP) ## run the long scenarios on a cluster, which `make test` leaves out
-	$(BIN)/python -m pytest --timeout 3600 -m slow tests/cluster
+	$(BIN)/python -m pytest --timeout 3600 -rP -m slow tests/cluster
 
 schedules: $(SETUP) ## play faults in any order against the orchestrator's core: make schedules SCHEDULES=100000
 	SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest $(SPREAD) tests/unit/orchestrator/test_schedules.py
