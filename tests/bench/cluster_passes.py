@@ -26,8 +26,7 @@ import postgresql  # noqa: E402
 from cluster.cluster import Cluster, running  # noqa: E402
 from cluster.installation import wait_until  # noqa: E402
 from cluster.outside import ON_PLAYED_NODES, Outside, crowd, outside, priority_class  # noqa: E402
-from cluster.played_nodes import NodeClient, PlayedNodes  # noqa: E402
-from cluster.test_many_nodes import ADDRESS, Crowded  # noqa: E402
+from cluster.played_nodes import CROWDED_ADDRESS, Crowded, NodeClient, PlayedNodes  # noqa: E402
 
 from dl4mic.v1.job_pb2 import Job  # noqa: E402
 from dl4mic_orchestrator.store import Store  # noqa: E402
@@ -51,7 +50,7 @@ def measure(cluster: Cluster, size: int, database: postgresql.Server | None) -> 
         classes = enter(priority_class(cluster, namespace))
         settings = {**ON_PLAYED_NODES, **classes}
         server = enter(outside(cluster, namespace, folder, settings, gpus=True))
-        enter(crowd(server.workspace, f"{ADDRESS}:50051", START_SECONDS * 10))
+        enter(crowd(server.workspace, f"{CROWDED_ADDRESS}:50051", START_SECONDS * 10))
         server.stop()
         place = database.new_url() if database else server.workspace / "store.sqlite"
         fill(place, server.workspace / "jobs", size)

@@ -28,6 +28,9 @@ LABELS = {TAINT: "true"}
 TOLERATION = {"key": TAINT, "operator": "Exists"}
 """By which pods choose these nodes, and are let in."""
 
+CROWDED_ADDRESS = "127.77.0.1"
+"""Of all pods; the instances that are played there tell their jobs apart."""
+
 GPU_MEMORY_MIB = 16384
 _BEAT_SECONDS = 10.0
 """The cluster takes a node for lost that says nothing for 40 s."""
@@ -43,6 +46,16 @@ class Pods(Protocol):
 
     def end(self, pod: Object) -> None:
         """End it."""
+
+
+class Crowded:
+    """Pods that do nothing: what is played answers for all of them."""
+
+    def start(self, pod: Object) -> str:
+        return CROWDED_ADDRESS
+
+    def end(self, pod: Object) -> None:
+        pass
 
 
 class NodeClient(ClusterClient):

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,10 +15,7 @@ from dl4mic.v1.job_pb2 import Job
 from .cluster import Cluster
 from .installation import wait_until
 from .outside import ON_PLAYED_NODES, Figures, Outside, crowd, outside, priority_class
-from .played_nodes import NodeClient, PlayedNodes
-
-ADDRESS = "127.77.0.1"
-"""Of all pods; the instances that are played there tell their jobs apart."""
+from .played_nodes import CROWDED_ADDRESS, Crowded, NodeClient, PlayedNodes
 
 TRAINING_SECONDS = 1.0
 ROUND_SECONDS = 900.0
@@ -28,16 +24,6 @@ MORE_MIB = 10.0
 
 MORE_CPU = 2.0
 """Times the CPU of the first round that a job of the last one may take: what else the machine does shows in it."""
-
-
-class Crowded:
-    """Pods that do nothing: what is played answers for all of them."""
-
-    def start(self, pod: dict[str, Any]) -> str:
-        return ADDRESS
-
-    def end(self, pod: dict[str, Any]) -> None:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -56,7 +42,7 @@ def test_all_succeed_and_a_job_costs_no_more_the_more_have_ended(
         PlayedNodes(client, namespace, Crowded(), nodes, gpus) as played,
         priority_class(cluster, namespace) as classes,
         outside(cluster, namespace, tmp_path, {**ON_PLAYED_NODES, **classes}, gpus=True) as server,
-        crowd(server.workspace, f"{ADDRESS}:50051", TRAINING_SECONDS),
+        crowd(server.workspace, f"{CROWDED_ADDRESS}:50051", TRAINING_SECONDS),
     ):
         used = [server.figures(), *(_round(server, number, jobs) for number in range(rounds))]
         for number in range(rounds * jobs):

@@ -32,7 +32,7 @@ from dl4mic_orchestrator.backends.kubernetes.manifests import (
     JOB,
     Manifest,
     Version,
-    announcement_of,
+    announcement_beside,
     manifest_of,
     name_of,
     selector_of,
@@ -140,8 +140,6 @@ class KubernetesBackend:
             raise UnavailableError("INVALID_INPUT", str(error), hint) from error
         manifest["metadata"].update(self._belonging)
         state = {"kind": kind.plural, "name": manifest["metadata"]["name"], "log": str(spec.log)}
-        if not spec.warm:
-            state["announcement"] = str(announcement_of(spec))
         save(state)
         self._mirrors[kind].cache.put(self._create(kind, manifest, save))
         return state
@@ -325,9 +323,9 @@ class _Watched:
 
 def _heard(state: State, probe: Probe) -> Probe:
     """Take an instance's own word for where it listens, while its node has not told yet that it runs."""
-    if not probe.waiting or not probe.place or "announcement" not in state:
+    if not probe.waiting or not probe.place or state["kind"] != client.JOBS.plural:
         return probe
-    address = announced(Path(state["announcement"]))
+    address = announced(announcement_beside(Path(state["log"])))
     return replace(probe, waiting="", address=address) if address else probe
 
 

@@ -55,9 +55,9 @@ def selector_of(settings: KubernetesSettings) -> dict[str, str]:
     return {**settings.labels, **MANAGER}
 
 
-def announcement_of(spec: LaunchSpec) -> Path:
+def announcement_beside(log: Path) -> Path:
     """Name the file into which the service of an attempt writes where it listens: the attempt's folder is its own."""
-    return spec.log.with_name(_ANNOUNCEMENT)
+    return log.with_name(_ANNOUNCEMENT)
 
 
 def manifest_of(
@@ -208,7 +208,8 @@ def _command(spec: LaunchSpec) -> list[str]:
     command += ["--jobs", str(jobs), "--silence", f"{spec.silence_seconds:g}"]
     if spec.warm:
         return [*command, "--warm", "--attempt", "1", "--idle-seconds", str(_WARM_IDLE_SECONDS)]
-    return [*command, "--attempt", str(spec.attempt), "--announce", str(announcement_of(spec))]
+    announcement = str(announcement_beside(spec.log))
+    return [*command, "--attempt", str(spec.attempt), "--announce", announcement]
 
 
 def _environment(spec: LaunchSpec) -> dict[str, str]:

@@ -85,7 +85,7 @@ def telling(stage: Stage, tmp_path: Path) -> tuple[State, Path]:
     state, pod = stage.launch(training(log=tmp_path / "host.log"))
     stage.cluster.schedule(pod)
     assert stage.await_probe(state, lambda p: p.place).waiting.startswith("starts on gpu-1")
-    return state, Path(state["announcement"])
+    return state, tmp_path / "address.json"
 
 
 def test_an_instance_is_found_by_its_own_word_before_its_node_tells(
