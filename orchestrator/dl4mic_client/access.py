@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import grpc
 
+from dl4mic.bearer import Bearer
 from dl4mic_client.address import Address
 from dl4mic_client.errors import Refused
 
@@ -80,28 +80,7 @@ class Access:
             )
         else:
             channel = grpc.insecure_channel(address.target, options=options)
-        return grpc.intercept_channel(channel, _Bearer(self.token)) if self.token else channel
-
-
-class _Bearer(  # type: ignore[misc]
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
-):
-    """Shows a token with every call."""
-
-    def __init__(self, token: str) -> None:
-        self._words = ("authorization", f"Bearer {token}")
-
-    def _pass(self, proceed: Callable[..., Any], details: Any, request: Any) -> Any:
-        return proceed(details._replace(metadata=[*(details.metadata or ()), self._words]), request)
-
-    # One for all kinds of calls, whose types differ.
-    intercept_unary_unary: Any = _pass
-    intercept_unary_stream: Any = _pass
-    intercept_stream_unary: Any = _pass
-    intercept_stream_stream: Any = _pass
+        return grpc.intercept_channel(channel, Bearer(self.token)) if self.token else channel
 
 
 def _read(variable: str, file: str) -> bytes:

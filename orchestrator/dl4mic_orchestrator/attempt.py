@@ -67,8 +67,8 @@ class Dialler(Protocol):
     ) -> None:
         """Wait until an instance answers; raise `NotServingError` when it does not."""
 
-    def dial(self, address: str) -> AbstractContextManager[Called]:
-        """Call an instance for a while."""
+    def dial(self, address: str, token: Path | None) -> AbstractContextManager[Called]:
+        """Call an instance for a while, showing what the file of its token holds."""
 
 
 class DataCheck(Protocol):
@@ -268,7 +268,7 @@ class Attempts:
                 raise unavailable(gone, begun=self._has_told(job)) from error
             raise
         interruption.check()
-        with self.dialler.dial(probe.address) as called:
+        with self.dialler.dial(probe.address, probe.token) as called:
             called.assign(self.briefing.request(job, instance.grant))
             self.store.instances.change_state(instance.id, InstanceState.BUSY)
             outcome = self._follower(job).follow(

@@ -64,12 +64,14 @@ def _container(settings: Settings) -> Backend:
 def _kubernetes(settings: Settings, asked: Callable[[str, str, int], None]) -> Backend:
     from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
     from dl4mic_orchestrator.backends.kubernetes.client import ClusterClient
+    from dl4mic_orchestrator.backends.kubernetes.instance_tokens import InstanceTokens
 
     cluster = settings.kubernetes
     if cluster is None:
         raise ValueError("the backend kubernetes needs its settings")
     client = ClusterClient(cluster.namespace, asked)
-    return KubernetesBackend(client, cluster, settings.images, _volumes(settings, cluster))
+    volumes, tokens = _volumes(settings, cluster), InstanceTokens(settings.workspace / "tokens")
+    return KubernetesBackend(client, cluster, settings.images, volumes, tokens)
 
 
 def _volumes(settings: Settings, cluster: KubernetesSettings) -> Volumes:

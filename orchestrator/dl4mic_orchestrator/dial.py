@@ -15,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dl4mic.addresses import socket_path
+from dl4mic.bearer import Bearer
 from dl4mic.check import Request
 from dl4mic.server import channel_target
 from dl4mic.v1.job_pb2 import CancelJobRequest, JobEvent, WatchJobRequest
@@ -108,11 +109,20 @@ class Dial:
 
 
 class Connection:
-    """A channel to an instance that stays open."""
+    """A channel to an instance that stays open.
 
-    def __init__(self, address: str) -> None:
+    Parameters
+    ----------
+    token
+        File with what calls must show; None, or no such file, where they need not.
+    """
+
+    def __init__(self, address: str, token: Path | None = None) -> None:
         self._channel = grpc.insecure_channel(channel_target(address), options=_OPTIONS)
-        self.dial = Dial(self._channel)
+        words = token.read_text(encoding="ascii") if token and token.exists() else ""
+        self.dial = Dial(
+            grpc.intercept_channel(self._channel, Bearer(words)) if words else self._channel
+        )
 
     def close(self) -> None:
         """Hang up."""
@@ -120,9 +130,9 @@ class Connection:
 
 
 @contextmanager
-def dial(address: str) -> Iterator[Dial]:
-    """Open a channel to an instance for a while."""
-    connection = Connection(address)
+def dial(address: str, token: Path | None = None) -> Iterator[Dial]:
+    """Open a channel to an instance for a while; see `Connection`."""
+    connection = Connection(address, token)
     try:
         yield connection.dial
     finally:
@@ -198,6 +208,6 @@ class Dialler:
         """Wait until an instance answers; see `await_serving`."""
         await_serving(address, give_up, timeout_seconds)
 
-    def dial(self, address: str) -> AbstractContextManager[Dial]:
-        """Open a channel to an instance for a while."""
-        return dial(address)
+    def dial(self, address: str, token: Path | None) -> AbstractContextManager[Dial]:
+        """Open a channel to an instance for a while; see `Connection`."""
+        return dial(address, token)

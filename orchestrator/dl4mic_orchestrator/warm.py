@@ -178,10 +178,10 @@ class WarmPool:
         try:
             if entry.instance is None:
                 raise ValueError("it was launched before it was claimed")
-            entry.state, address = self._launch(entry.key, entry.instance)
+            entry.state, probe = self._launch(entry.key, entry.instance)
             self._instances.change_state(entry.instance.id, InstanceState.WARM)
             with self._changed:
-                entry.connection = Connection(address)
+                entry.connection = Connection(probe.address, probe.token)
                 entry.idle_since = steady.now()
                 self._changed.notify_all()
         except (UnavailableError, NotServingError, OSError) as error:
@@ -277,7 +277,7 @@ class WarmPool:
             entry.connection.close()
             del self._entries[key]
 
-    def _launch(self, key: WarmKey, instance: Instance) -> tuple[State, str]:
+    def _launch(self, key: WarmKey, instance: Instance) -> tuple[State, Probe]:
         service = service_spec(self._catalog, instance.network)
         self._backend.prepare(service, _Logged())
         spec = LaunchSpec(
@@ -301,7 +301,7 @@ class WarmPool:
             lambda: not self._backend.probe([state])[0].alive,
             self._start_seconds,
         )
-        return state, probe.address
+        return state, probe
 
     def _save(self, instance_id: str, state: State) -> None:
         self._instances.save_backend_state(instance_id, state, "")

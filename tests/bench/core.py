@@ -116,7 +116,7 @@ class Eager:
         """Serve."""
 
     @contextmanager
-    def dial(self, address: str) -> Iterator[Eager]:
+    def dial(self, address: str, token: object) -> Iterator[Eager]:
         yield self
 
     def assign(self, request: TrainRequest) -> None:

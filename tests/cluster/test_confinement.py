@@ -48,6 +48,20 @@ except urllib.error.HTTPError as error:
 """
 
 
+CALL_AN_INSTANCE = """
+import sys, grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from dl4mic.v1.job_pb2 import ListJobsRequest
+from dl4mic.v1.job_pb2_grpc import JobServiceStub
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    print(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status)
+    try:
+        print(JobServiceStub(channel).ListJobs(ListJobsRequest(), timeout=20))
+    except grpc.RpcError as error:
+        print(error.code().name, error.details())
+"""
+
+
 class Inside:
     """A pod, seen from inside.
 
@@ -115,7 +129,7 @@ def test_it_writes_to_its_job_s_folder_alone(inside: Inside) -> None:
 def test_it_sees_of_the_workspace_what_its_job_needs_and_cannot_change_what_it_reads(
     inside: Inside, installation: Installation
 ) -> None:
-    assert inside.run("ls", "/workspace").split() == ["jobs", "uploads"]
+    assert inside.run("ls", "/workspace").split() == ["jobs", "tokens", "uploads"]
     assert inside.run("ls", "/workspace/jobs").split() == [JOB]
     sent = f"/workspace/uploads/{installation.location.removeprefix('uploads:')}"
     assert inside.run("ls", sent).split() == ["train"]
@@ -126,6 +140,18 @@ def test_it_has_no_token_and_the_cluster_does_not_answer_it(inside: Inside) -> N
     assert "No such file" in inside.run("ls", "/var/run/secrets/kubernetes.io")
     assert inside.run("python", "-c", ASK_THE_API).strip() in ("401", "403")
     assert "TOKEN" not in inside.run("env")
+
+
+def test_whoever_reaches_its_port_has_no_answer_without_its_token(
+    inside: Inside, orchestrator: Inside, installation: Installation
+) -> None:
+    (pod,) = installation.pods(JOB)
+    address = f"{pod['status']['podIP']}:50051"
+    said = orchestrator.run("python", "-c", CALL_AN_INSTANCE, address).split(maxsplit=2)
+    assert said == ["1", "UNAUTHENTICATED", "this service answers its orchestrator alone\n"]
+    tokens = inside.run("ls", "/workspace/tokens").split()
+    assert len(tokens) == 1, "it sees its own alone"
+    assert "Read-only file system" in inside.run("touch", f"/workspace/tokens/{tokens[0]}")
 
 
 def test_the_orchestrator_is_confined_too(orchestrator: Inside) -> None:

@@ -104,9 +104,10 @@ def check_owner(installation: Installation) -> None:
 
 
 def check_what_it_sees(installation: Installation, pod: str) -> None:
-    """See that of the workspace, the pod has one model, which it cannot change."""
+    """See that of the workspace, the pod has its token and one model, which it cannot change."""
     inside = ("exec", pod, "--")
-    assert installation.kubectl(*inside, "ls", "/workspace").split() == ["models"]
+    assert installation.kubectl(*inside, "ls", "/workspace").split() == ["models", "tokens"]
+    assert len(installation.kubectl(*inside, "ls", "/workspace/tokens").split()) == 1
     found = installation.kubectl(*inside, "find", "/workspace", "-name", "model.json").split()
     assert len(found) == 1, found
     said = installation.kubectl(*inside, "touch", found[0], check=False)

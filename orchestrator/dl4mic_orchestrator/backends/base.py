@@ -102,6 +102,8 @@ class Probe:
         Why it is gone, or was asked to end by others than us, where the backend knows.
     found
         What to add to its state, so that it is known after a restart.
+    token
+        File with what its calls must show; None where nobody else can reach its address.
     """
 
     alive: bool
@@ -112,6 +114,7 @@ class Probe:
     waiting: str = ""
     fault: Fault | None = None
     found: State = field(default_factory=dict)
+    token: Path | None = None
 
 
 class UnavailableError(Exception):

@@ -10,14 +10,10 @@ from typing import Any
 import grpc
 from grpc_status import rpc_status
 
+from dl4mic.bearer import OPEN, shown
 from dl4mic.server import RpcError, is_local, status_of
 from dl4mic_orchestrator.callers import wrapped
 from dl4mic_orchestrator.front.tokens import Identity, Tokens
-
-_OPEN = "/grpc.health.v1.Health/"
-"""Probes have no token, and learn no more than whether the server serves."""
-
-_SCHEME = "bearer"
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +42,7 @@ class Authentication(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
             return Identity("local")
         if self._tokens is None:
             return Identity(_peer(context))
-        token = _token(context)
+        token = shown(context.invocation_metadata())
         found = self._tokens.find(token)
         if found is None:
             raise _refusal("the token is not known" if token else "the call has no token")
@@ -55,7 +51,7 @@ class Authentication(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
     def intercept_service(self, continuation: Callable[..., Any], details: Any) -> Any:
         """Wrap the behaviour of the call's handler."""
         handler = continuation(details)
-        if details.method.startswith(_OPEN):
+        if details.method.startswith(OPEN):
             return handler
         return wrapped(handler, details.method, self._returning, self._yielding)
 
@@ -79,12 +75,6 @@ class Authentication(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
         except RpcError as error:
             log.warning("%s of %s was refused: %s", method, _peer(context), error)
             context.abort_with_status(rpc_status.to_status(status_of(error)))
-
-
-def _token(context: grpc.ServicerContext) -> str:
-    given = {key: value for key, value in context.invocation_metadata() if key == "authorization"}
-    scheme, _, token = str(given.get("authorization", "")).partition(" ")
-    return token.strip() if scheme.lower() == _SCHEME else ""
 
 
 def _peer(context: grpc.ServicerContext) -> str:

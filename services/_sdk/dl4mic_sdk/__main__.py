@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--announce", type=Path, metavar="FILE", help="write the address into a file, too"
     )
+    serve.add_argument(
+        "--token", type=Path, metavar="FILE", help="answer only calls that show the token in a file"
+    )
     serve.set_defaults(command=_serve)
     run = commands.add_parser(
         "run", help="do the job of an attempt's folder, which holds request.json, with no server"
@@ -104,6 +107,7 @@ def _serve(options: argparse.Namespace) -> int:
                 idle_seconds=options.idle_seconds,
                 silence_seconds=options.silence,
                 announce=options.announce,
+                token=options.token,
             )
         )
     except (ManifestError, OSError) as error:

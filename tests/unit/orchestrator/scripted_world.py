@@ -302,7 +302,7 @@ class World:
         pause("serving")
 
     @contextmanager
-    def dial(self, address: str) -> Iterator[Called]:
+    def dial(self, address: str, token: Path | None) -> Iterator[Called]:
         yield Called(self, self.services[address])
 
 

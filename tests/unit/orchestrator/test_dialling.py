@@ -6,13 +6,16 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from slow_line import slow_line
 
+from dl4mic.bearer import shown
 from dl4mic.server import listen
 from dl4mic.v1.job_pb2 import Job
 from dl4mic.v1.network_pb2_grpc import NetworkServiceServicer, add_NetworkServiceServicer_to_server
@@ -40,6 +43,36 @@ def test_an_instance_whose_machine_is_busy_takes_its_job_at_the_first_call() -> 
     finally:
         listening.server.stop(None)
     assert instance.assigned == ["m"]
+
+
+def test_an_instance_is_shown_its_token_and_one_that_has_none_is_called_without(
+    tmp_path: Path,
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("abc")
+    listening = listen(
+        "localhost:0",
+        {add_NetworkServiceServicer_to_server: Instance()},
+        interceptors=[Shown(seen := [])],
+    )
+    try:
+        for file in (token, None, tmp_path / "of an earlier version"):
+            with dial(listening.address, file) as called:
+                called.assign(TrainRequest(network="blur", model="m"))
+    finally:
+        listening.server.stop(None)
+    assert seen == ["abc", "", ""]
+
+
+class Shown(grpc.ServerInterceptor):
+    """Writes down the tokens that calls show."""
+
+    def __init__(self, seen: list[str]) -> None:
+        self._seen = seen
+
+    def intercept_service(self, continuation: Callable[..., Any], details: Any) -> Any:
+        self._seen.append(shown(details.invocation_metadata))
+        return continuation(details)
 
 
 class Silent(NetworkServiceServicer):

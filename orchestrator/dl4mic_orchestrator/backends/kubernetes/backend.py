@@ -27,6 +27,7 @@ from dl4mic_orchestrator.backends.kubernetes import client
 from dl4mic_orchestrator.backends.kubernetes.announcement import announced
 from dl4mic_orchestrator.backends.kubernetes.cache import Mirror, Object
 from dl4mic_orchestrator.backends.kubernetes.client import ApiError, Kind
+from dl4mic_orchestrator.backends.kubernetes.instance_tokens import InstanceTokens
 from dl4mic_orchestrator.backends.kubernetes.manifests import (
     INSTANCE,
     JOB,
@@ -93,6 +94,8 @@ class KubernetesBackend:
         By service.
     volumes
         Where the orchestrator's folders lie on claims.
+    tokens
+        Of the instances.
 
     Raises
     ------
@@ -106,11 +109,13 @@ class KubernetesBackend:
         settings: KubernetesSettings,
         images: Mapping[str, ServiceImages],
         volumes: Volumes,
+        tokens: InstanceTokens,
     ) -> None:
         self._api = api
         self._settings = settings
         self._images = images
         self._volumes = volumes
+        self._tokens = tokens
         self._positions: tuple[int, dict[str, int]] = (-1, {})
         self._news = threading.Condition()
         selector = ",".join(f"{name}={value}" for name, value in selector_of(settings).items())
@@ -132,21 +137,24 @@ class KubernetesBackend:
     def launch(self, spec: LaunchSpec, save: Callable[[State], None]) -> State:
         """Have the cluster make a Job, or a Deployment."""
         kind = client.DEPLOYMENTS if spec.warm else client.JOBS
+        name = name_of(spec.instance_id, self._settings.labels)
         image = image_of(self._images, spec.service.name, gpu=bool(spec.grant.gpus))
+        token = self._tokens.file(name)
         try:
-            manifest = manifest_of(spec, image, self._settings, self._volumes, self._version)
+            manifest = manifest_of(spec, image, token, self._settings, self._volumes, self._version)
         except NotOnVolumeError as error:
             hint = "Name data in a data root of the server, or upload them."
             raise UnavailableError("INVALID_INPUT", str(error), hint) from error
         manifest["metadata"].update(self._belonging)
-        state = {"kind": kind.plural, "name": manifest["metadata"]["name"], "log": str(spec.log)}
+        state = {"kind": kind.plural, "name": name, "log": str(spec.log)}
         save(state)
+        self._tokens.give(name)
         self._mirrors[kind].cache.put(self._create(kind, manifest, save))
         return state
 
     def probe(self, states: Sequence[State]) -> list[Probe]:
         """Look at instances, as the watches told of them last."""
-        return [_heard(state, self._probe(state)) for state in states]
+        return [self._look(state) for state in states]
 
     def stop(self, state: State, grace_seconds: float) -> None:
         """Delete an instance's objects; return when its pods have ended, or their node is gone."""
@@ -158,6 +166,7 @@ class KubernetesBackend:
         if not self._end_pods(state, round(grace_seconds), patience):
             log.warning("the pods of %s do not end; their node is not waited for", state["name"])
             self._end_pods(state, 0, _KILL_SECONDS)
+        self._tokens.take(state["name"])
 
     def capacity(self) -> Capacity:
         """Say what the nodes have in all."""
@@ -172,6 +181,7 @@ class KubernetesBackend:
             if instance_id not in ids and "deletionTimestamp" not in each["metadata"]:
                 log.warning("nobody knows %s: it is deleted", each["metadata"]["name"])
                 self._api.delete(kind, each["metadata"]["name"])
+                self._tokens.take(each["metadata"]["name"])
 
     def _mirror(
         self, kind: Kind, query: Mapping[str, str], key_of: Callable[[Object], str] = lambda _: ""
@@ -233,9 +243,12 @@ class KubernetesBackend:
             is_absent = error.status == HTTPStatus.NOT_FOUND
             raise _cannot_create(conflict if is_absent else error) from error
 
-    def _probe(self, state: State) -> Probe:
+    def _look(self, state: State) -> Probe:
         if "name" not in state:
             return Probe(alive=False, address="", place="")
+        return replace(_heard(state, self._probe(state)), token=self._tokens.file(state["name"]))
+
+    def _probe(self, state: State) -> Probe:
         pods = self._mirrors[client.PODS].cache.of(state["name"])
         own = sorted((pod for pod, _ in pods), key=_made)
         return probe_of(

@@ -61,9 +61,19 @@ def announcement_beside(log: Path) -> Path:
 
 
 def manifest_of(
-    spec: LaunchSpec, image: str, settings: KubernetesSettings, volumes: Volumes, server: Version
+    spec: LaunchSpec,
+    image: str,
+    token: Path,
+    settings: KubernetesSettings,
+    volumes: Volumes,
+    server: Version,
 ) -> Manifest:
     """Write the manifest of an instance.
+
+    Parameters
+    ----------
+    token
+        File with what calls of it must show.
 
     Raises
     ------
@@ -78,7 +88,7 @@ def manifest_of(
     }
     pod = {
         "metadata": {"labels": labels, "annotations": {**_ANNOTATIONS, **_asks(spec)}},
-        "spec": _pod(spec, image, settings, volumes, server),
+        "spec": _pod(spec, image, token, settings, volumes, server),
     }
     if spec.warm:
         return _deployment(metadata, pod)
@@ -125,9 +135,14 @@ def _deployment(metadata: Manifest, pod: Manifest) -> Manifest:
 
 
 def _pod(
-    spec: LaunchSpec, image: str, settings: KubernetesSettings, volumes: Volumes, server: Version
+    spec: LaunchSpec,
+    image: str,
+    token: Path,
+    settings: KubernetesSettings,
+    volumes: Volumes,
+    server: Version,
 ) -> Manifest:
-    claims, mounts = volumes.mounts(spec.writes, spec.reads)
+    claims, mounts = volumes.mounts(spec.writes, (*spec.reads, token))
     pod: Manifest = {
         "restartPolicy": "Always" if spec.warm else "Never",
         "automountServiceAccountToken": False,
@@ -140,7 +155,7 @@ def _pod(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "tolerations": [*(dict(each) for each in settings.tolerations), *_LOST_NODE],
-        "containers": [_container(spec, image, settings, mounts, server)],
+        "containers": [_container(spec, image, token, settings, mounts, server)],
         "volumes": [*claims, *_scratch(settings)],
     }
     return {**pod, **_where(spec, settings)}
@@ -175,6 +190,7 @@ _LOST_NODE = [
 def _container(
     spec: LaunchSpec,
     image: str,
+    token: Path,
     settings: KubernetesSettings,
     mounts: list[Manifest],
     server: Version,
@@ -183,7 +199,7 @@ def _container(
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": _command(spec),
+        "command": _command(spec, token),
         "env": [{"name": name, "value": value} for name, value in _environment(spec).items()],
         "ports": [{"name": "grpc", "containerPort": PORT}],
         "resources": _resources(spec, settings),
@@ -201,11 +217,18 @@ def _container(
     return {**container, "readinessProbe": _readiness(server)} if spec.warm else container
 
 
-def _command(spec: LaunchSpec) -> list[str]:
+def _command(spec: LaunchSpec, token: Path) -> list[str]:
     """Serve as on every backend; a warm instance has no jobs, and its folder is the container's own."""
     jobs = Path("/tmp/jobs") if spec.warm else spec.jobs  # noqa: S108
     command = ["python", "-m", "dl4mic_sdk", "serve", SERVICE_FOLDER, "--listen", f"0.0.0.0:{PORT}"]
-    command += ["--jobs", str(jobs), "--silence", f"{spec.silence_seconds:g}"]
+    command += [
+        "--jobs",
+        str(jobs),
+        "--silence",
+        f"{spec.silence_seconds:g}",
+        "--token",
+        str(token),
+    ]
     if spec.warm:
         return [*command, "--warm", "--attempt", "1", "--idle-seconds", str(_WARM_IDLE_SECONDS)]
     announcement = str(announcement_beside(spec.log))

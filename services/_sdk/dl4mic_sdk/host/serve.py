@@ -22,6 +22,7 @@ from dl4mic.server import listen
 from dl4mic.v1.data_pb2_grpc import add_DataServiceServicer_to_server
 from dl4mic.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from dl4mic.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from dl4mic_sdk.host.admission import Admission
 from dl4mic_sdk.host.attempt import SILENCE_SECONDS
 from dl4mic_sdk.host.jobs import Jobs
 from dl4mic_sdk.host.services import JobServicer, NetworkServicer
@@ -60,6 +61,9 @@ class Settings:
         A worker that gives no sign of life for so long is UNRESPONSIVE.
     announce
         File to write the address into.
+    token
+        File with what each call must show, but for those that ask for health; None where everybody who reaches the
+        address may call.
     """
 
     service: Path
@@ -71,6 +75,7 @@ class Settings:
     idle_seconds: float = 60.0
     silence_seconds: float = SILENCE_SECONDS
     announce: Optional[Path] = None
+    token: Optional[Path] = None
 
     @property
     def is_instance(self) -> bool:
@@ -86,11 +91,12 @@ def serve(settings: Settings) -> None:
     dl4mic.manifest.ManifestError
         The service folder cannot be used.
     OSError
-        The address cannot be listened on, or another service works on the jobs.
+        The address cannot be listened on, another service works on the jobs, or there is no token.
     """
     ending = Ending()
     service = read_service(settings.service)
     check_address(settings.listen)
+    admission = [] if settings.token is None else [Admission(settings.token)]
     lock = None if settings.is_instance else _lock(settings.jobs)
     jobs = Jobs(
         service,
@@ -108,6 +114,7 @@ def serve(settings: Settings) -> None:
             add_JobServiceServicer_to_server: JobServicer(jobs),
             add_DataServiceServicer_to_server: DataServicer(jobs.locations),
         },
+        interceptors=admission,
     )
     ending.come_by_signals()
     log.info("serving %s on %s", ", ".join(service.networks), listening.address)

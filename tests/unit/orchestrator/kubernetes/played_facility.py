@@ -21,6 +21,7 @@ from dl4mic_orchestrator.backends.base import Progress
 from dl4mic_orchestrator.backends.images import ServiceImages
 from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
 from dl4mic_orchestrator.backends.kubernetes.client import JOBS, NODES, PODS
+from dl4mic_orchestrator.backends.kubernetes.instance_tokens import InstanceTokens
 from dl4mic_orchestrator.backends.kubernetes.manifests import INSTANCE
 from dl4mic_orchestrator.backends.kubernetes.settings import Volume
 from dl4mic_orchestrator.backends.kubernetes.volumes import Volumes
@@ -121,7 +122,7 @@ class Facility:
             raise NotServingError("the service did not answer")
 
     @contextmanager
-    def dial(self, address: str) -> Iterator[Called]:
+    def dial(self, address: str, token: Path | None) -> Iterator[Called]:
         yield Called(self)
 
     # What a cluster does.
@@ -187,6 +188,7 @@ class Facility:
             settings(look_ahead=LOOK_AHEAD, priority_classes=self._classes),
             images,
             volumes,
+            InstanceTokens(folder / "tokens"),
         )
         attempts = Attempts(
             store=self.store, backend=backend, catalog=catalog, briefing=briefing, data_check=Check(), dialler=self,

@@ -20,20 +20,21 @@ from dl4mic_orchestrator.backends.kubernetes import backend as backend_module
 from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
 from dl4mic_orchestrator.backends.kubernetes.client import DEPLOYMENTS, JOBS, NODES, PODS, ApiError
 
-from .instances import IMAGES, SERVICE, VOLUMES, on_gpu, settings, training, warm
+from .instances import SERVICE, backend_over, on_gpu, settings, training, warm
 from .scripted_cluster import ScriptedCluster, eventually
 
 
 class Stage:
     """A cluster with a GPU node, and a backend over it."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.cluster = ScriptedCluster()
         self.cluster.node("gpu-1", gpus=2, memory="24576")
         self.backend = self.started()
 
     def started(self) -> KubernetesBackend:
-        return KubernetesBackend(self.cluster, settings(look_ahead=5), IMAGES, VOLUMES)
+        return backend_over(self.cluster, self.folder, settings(look_ahead=5))
 
     def launch(self, spec: LaunchSpec) -> tuple[State, dict]:
         """Launch, and have the cluster make the pod."""
@@ -46,8 +47,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return Stage()
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
 
 
 class Progress:
@@ -166,7 +167,7 @@ def test_a_job_whose_making_was_not_answered_is_ours_all_the_same(stage: Stage) 
 
 def test_installations_in_one_namespace_may_have_jobs_of_one_id(stage: Stage) -> None:
     other = settings(labels={"app.kubernetes.io/instance": "other"})
-    theirs = KubernetesBackend(stage.cluster, other, IMAGES, VOLUMES)
+    theirs = backend_over(stage.cluster, stage.folder, other)
     kept = theirs.launch(training(), lambda _: None)
     stage.backend.stop(stage.backend.launch(training(), lambda _: None), 0.0)
     assert [key for key in stage.cluster.objects if key[0] == "jobs"] == [("jobs", kept["name"])]
@@ -336,6 +337,34 @@ def test_a_warm_instance_is_a_deployment(stage: Stage) -> None:
     assert not [key for key in stage.cluster.objects if key[0] in ("deployments", "pods")]
 
 
+@pytest.mark.parametrize("spec", [training(), warm()], ids=["attempt", "warm"])
+def test_each_instance_has_a_token_of_its_own_until_it_has_ended(
+    stage: Stage, spec: LaunchSpec
+) -> None:
+    state, pod = stage.launch(spec)
+    token = stage.backend.probe([state])[0].token
+    assert token is not None and len(token.read_text()) >= 43  # 32 random bytes
+    other, _ = stage.launch(training("other"))
+    assert stage.backend.probe([other])[0].token.read_text() != token.read_text()  # type: ignore[union-attr]
+    (container,) = pod["spec"]["containers"]
+    assert container["command"][container["command"].index("--token") + 1] == str(token)
+    mounts = {each["mountPath"]: each for each in container["volumeMounts"]}
+    assert mounts[str(token)]["readOnly"]
+    assert not mounts.keys() & {str(token.parent), str(token.parent.parent)}
+    stage.backend.stop(state, 0.0)
+    assert [each.name for each in token.parent.iterdir()] == [other["name"]]
+
+
+def test_an_instance_that_was_launched_unheard_keeps_the_token_that_it_has_read(
+    stage: Stage,
+) -> None:
+    state, _ = stage.launch(training())
+    token = stage.backend.probe([state])[0].token
+    read = token.read_text()  # type: ignore[union-attr]
+    assert stage.started().launch(training(), lambda _: None) == state
+    assert token.read_text() == read  # type: ignore[union-attr]
+
+
 def test_a_sweep_ends_what_nobody_knows_and_nothing_else(stage: Stage) -> None:
     known, _ = stage.launch(training("known"))
     lost, _ = stage.launch(training("lost"))
@@ -343,6 +372,7 @@ def test_a_sweep_ends_what_nobody_knows_and_nothing_else(stage: Stage) -> None:
     stage.backend.sweep(lambda: {"known-1"})
     left = {name for kind, name in stage.cluster.objects if kind in ("jobs", "deployments")}
     assert left == {known["name"]} and lost["name"] not in left and old["name"] not in left
+    assert [each.name for each in (stage.folder / "tokens").iterdir()] == [known["name"]]
 
 
 def test_what_comes_up_during_a_sweep_is_spared(stage: Stage) -> None:
@@ -368,19 +398,19 @@ def test_nothing_is_forgotten_while_the_server_is_away(stage: Stage) -> None:
     assert ("jobs", state["name"]) not in stage.cluster.objects
 
 
-def test_a_cluster_that_does_not_answer_or_tell_is_said_at_once() -> None:
+def test_a_cluster_that_does_not_answer_or_tell_is_said_at_once(tmp_path: Path) -> None:
     away, closed = ScriptedCluster(), ScriptedCluster()
     away.down = True
     closed.forbidden = {JOBS}
     for cluster, words in ((away, "cannot be used"), (closed, "does not let us read jobs")):
         with pytest.raises(ConnectionError, match=words):
-            KubernetesBackend(cluster, settings(), IMAGES, VOLUMES)
+            backend_over(cluster, tmp_path)
 
 
-def test_nodes_that_we_may_not_read_are_not_lost() -> None:
+def test_nodes_that_we_may_not_read_are_not_lost(tmp_path: Path) -> None:
     cluster = ScriptedCluster()
     cluster.forbidden = {NODES}
-    backend = KubernetesBackend(cluster, settings(), IMAGES, VOLUMES)
+    backend = backend_over(cluster, tmp_path)
     state = backend.launch(training(), lambda _: None)
     cluster.run(cluster.pod_of(state["name"]))
     eventually(lambda: bool(backend.probe([state])[0].address))
@@ -408,12 +438,12 @@ def test_many_waiting_jobs_know_their_places(stage: Stage) -> None:
     ]
 
 
-def test_what_is_made_goes_with_its_owner() -> None:
+def test_what_is_made_goes_with_its_owner(tmp_path: Path) -> None:
     cluster = ScriptedCluster()
     with pytest.raises(ConnectionError, match="owner: there is no Deployment imaging-dl4mic"):
-        KubernetesBackend(cluster, settings(owner="imaging-dl4mic"), IMAGES, VOLUMES)
+        backend_over(cluster, tmp_path, settings(owner="imaging-dl4mic"))
     owner = cluster.set(DEPLOYMENTS, {"metadata": {"name": "imaging-dl4mic"}})
-    backend = KubernetesBackend(cluster, settings(owner="imaging-dl4mic"), IMAGES, VOLUMES)
+    backend = backend_over(cluster, tmp_path, settings(owner="imaging-dl4mic"))
     for spec, kind in ((training(), JOBS), (warm(), DEPLOYMENTS)):
         made = cluster.get(kind, backend.launch(spec, lambda _: None)["name"])
         (reference,) = made["metadata"]["ownerReferences"]

@@ -52,7 +52,7 @@ def test_examples_lie_in_the_images_and_the_rest_on_claims(tmp_path: Path) -> No
     (service / "service.yaml").touch()
     (tmp_path / "services").mkdir()
     (tmp_path / "services" / "blur").symlink_to(service)
-    *_, volumes = made(tmp_path, {"lab1": Path("/data/lab1")})
+    *_, volumes, _ = made(tmp_path, {"lab1": Path("/data/lab1")})
     reads = (service / "example" / "train", Path("/data/lab1/p7"))
     claims, mounts = volumes.mounts((Path("/workspace/jobs/a"),), reads)
     assert [each["mountPath"] for each in mounts] == ["/workspace/jobs/a", "/data/lab1/p7"]

@@ -18,8 +18,9 @@ from dl4mic_orchestrator.backends.kubernetes.manifests import manifest_of, name_
 from dl4mic_orchestrator.backends.kubernetes.settings import GpuLabels
 from dl4mic_orchestrator.records import GpuNeed
 
-from .instances import GIB, VOLUMES, on_gpu, settings, training, warm
+from .instances import GIB, VOLUMES, WORKSPACE, on_gpu, settings, training, warm
 
+TOKEN = WORKSPACE / "tokens" / "instance"
 GOLDENS = Path(__file__).parent / "goldens"
 FULL = settings(
     runtime_class="nvidia",
@@ -42,11 +43,13 @@ CASES: dict[str, tuple[LaunchSpec, Any, tuple[int, int]]] = {
 
 def written(case: str) -> dict:
     spec, how, version = CASES[case]
-    return manifest_of(spec, "dl4mic-segmenter:1", how, VOLUMES, version)
+    return manifest_of(spec, "dl4mic-segmenter:1", TOKEN, how, VOLUMES, version)
 
 
 def pod_of(spec: LaunchSpec, how: Any = PLAIN) -> dict:
-    pod: dict = manifest_of(spec, "image:1", how, VOLUMES, (1, 30))["spec"]["template"]["spec"]
+    pod: dict = manifest_of(spec, "image:1", TOKEN, how, VOLUMES, (1, 30))["spec"]["template"][
+        "spec"
+    ]
     return pod
 
 
@@ -63,7 +66,7 @@ def test_a_manifest_is_as_its_golden_file(case: str) -> None:
 def test_every_version_takes_the_manifests(version: str) -> None:
     number = tuple(int(part) for part in version.split(".")[:2])
     for spec, how, _ in CASES.values():
-        manifest = manifest_of(spec, "image:1", how, VOLUMES, number)  # type: ignore[arg-type]
+        manifest = manifest_of(spec, "image:1", TOKEN, how, VOLUMES, number)  # type: ignore[arg-type]
         kubernetes_validate.utils.validate(manifest, version, strict=True)
 
 
@@ -88,6 +91,7 @@ def test_a_pod_sees_its_own_parts_of_the_claims_alone() -> None:
         "/workspace/jobs/train-1": ("jobs/train-1", False),
         "/data/plates/p7/high": ("lab1/p7/high", True),
         "/data/plates/p7/low": ("lab1/p7/low", True),
+        "/workspace/tokens/instance": ("tokens/instance", True),
         "/tmp": (None, None),
         "/dev/shm": (None, None),
     }

@@ -9,10 +9,9 @@ import pytest
 from charts import HELM, OPEN, Manifest, manifests
 
 from dl4mic_orchestrator.backends.base import LaunchSpec
-from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
 from dl4mic_orchestrator.backends.kubernetes.client import DEPLOYMENTS
 
-from .instances import IMAGES, VOLUMES, settings, training, warm
+from .instances import backend_over, settings, training, warm
 from .scripted_cluster import ScriptedCluster, eventually
 
 pytestmark = pytest.mark.skipif(not HELM.exists(), reason="Helm is not installed here")
@@ -35,9 +34,9 @@ def given(found: list[Manifest]) -> Rights:
     }
 
 
-def live(cluster: ScriptedCluster, spec: LaunchSpec) -> None:
+def live(cluster: ScriptedCluster, folder: Path, spec: LaunchSpec) -> None:
     """Launch an instance twice, as after a call whose answer was lost; see it fail, and end it."""
-    backend = KubernetesBackend(cluster, settings(owner="imaging-dl4mic"), IMAGES, VOLUMES)
+    backend = backend_over(cluster, folder, settings(owner="imaging-dl4mic"))
     state = backend.launch(spec, lambda _: None)
     assert backend.launch(spec, lambda _: None) == state
     cluster.end(cluster.pod_of(state["name"]), 1)
@@ -56,5 +55,5 @@ def test_the_chart_gives_the_rights_that_are_used(tmp_path: Path) -> None:
     cluster = ScriptedCluster()
     cluster.set(DEPLOYMENTS, {"metadata": {"name": "imaging-dl4mic"}})
     for spec in (training(log=tmp_path / "host.log"), warm()):
-        live(cluster, spec)
+        live(cluster, tmp_path, spec)
     assert used(cluster) - FOR_ALL == given(manifests(*OPEN))
