@@ -114,7 +114,7 @@ class Connection:
     Parameters
     ----------
     token
-        File with what calls must show; None, or no such file, where they need not.
+        File with what calls must show; None where they need not. An instance that an earlier version launched has none.
     """
 
     def __init__(self, address: str, token: Path | None = None) -> None:

@@ -25,15 +25,15 @@ class InstanceTokens:
         """Name the file of an instance."""
         return self._folder / name
 
-    def give(self, name: str) -> Path:
+    def give(self, name: str) -> None:
         """Write a token for an instance, once: one that was launched already, unheard by us, has read the first."""
         file = self.file(name)
-        if not file.is_file():
-            self._folder.mkdir(exist_ok=True)
-            draft = file.with_name(f".{name}")
-            draft.write_text(secrets.token_urlsafe(_BYTES), encoding="ascii")
-            draft.replace(file)
-        return file
+        if file.is_file():
+            return
+        self._folder.mkdir(exist_ok=True)
+        draft = file.with_name(f".{name}")
+        draft.write_text(secrets.token_urlsafe(_BYTES), encoding="ascii")
+        draft.replace(file)
 
     def take(self, name: str) -> None:
         """Take away the token of an instance that has ended."""

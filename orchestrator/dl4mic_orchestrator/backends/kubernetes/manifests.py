@@ -221,14 +221,8 @@ def _command(spec: LaunchSpec, token: Path) -> list[str]:
     """Serve as on every backend; a warm instance has no jobs, and its folder is the container's own."""
     jobs = Path("/tmp/jobs") if spec.warm else spec.jobs  # noqa: S108
     command = ["python", "-m", "dl4mic_sdk", "serve", SERVICE_FOLDER, "--listen", f"0.0.0.0:{PORT}"]
-    command += [
-        "--jobs",
-        str(jobs),
-        "--silence",
-        f"{spec.silence_seconds:g}",
-        "--token",
-        str(token),
-    ]
+    command += ["--jobs", str(jobs), "--silence", f"{spec.silence_seconds:g}"]
+    command += ["--token", str(token)]
     if spec.warm:
         return [*command, "--warm", "--attempt", "1", "--idle-seconds", str(_WARM_IDLE_SECONDS)]
     announcement = str(announcement_beside(spec.log))
