@@ -22,10 +22,10 @@ from dl4mic.server import listen
 from dl4mic.v1.data_pb2_grpc import add_DataServiceServicer_to_server
 from dl4mic.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from dl4mic.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
-from dl4mic_sdk.host.admission import Admission
 from dl4mic_sdk.host.attempt import SILENCE_SECONDS
 from dl4mic_sdk.host.jobs import Jobs
 from dl4mic_sdk.host.services import JobServicer, NetworkServicer
+from dl4mic_sdk.host.token_check import TokenCheck
 from dl4mic_sdk.host.warm import WarmWorkers
 
 LOCK = ".lock"
@@ -96,7 +96,7 @@ def serve(settings: Settings) -> None:
     ending = Ending()
     service = read_service(settings.service)
     check_address(settings.listen)
-    admission = [] if settings.token is None else [Admission(settings.token)]
+    checks = [] if settings.token is None else [TokenCheck(settings.token)]
     lock = None if settings.is_instance else _lock(settings.jobs)
     jobs = Jobs(
         service,
@@ -114,7 +114,7 @@ def serve(settings: Settings) -> None:
             add_JobServiceServicer_to_server: JobServicer(jobs),
             add_DataServiceServicer_to_server: DataServicer(jobs.locations),
         },
-        interceptors=admission,
+        interceptors=checks,
     )
     ending.come_by_signals()
     log.info("serving %s on %s", ", ".join(service.networks), listening.address)

@@ -17,7 +17,7 @@ from dl4mic.server import RpcError, status_of
 log = logging.getLogger(__name__)
 
 
-class Admission(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
+class TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
     """Refuses calls that do not show the token, but for those that ask for health.
 
     Parameters

@@ -21,7 +21,7 @@ from dl4mic.v1.job_pb2_grpc import (
     JobServiceStub,
     add_JobServiceServicer_to_server,
 )
-from dl4mic_sdk.host.admission import Admission
+from dl4mic_sdk.host.token_check import TokenCheck
 
 BLUR = Path(__file__).resolve().parents[3] / "fakes" / "blur"
 TOKEN = "of-32-random-bytes"
@@ -36,7 +36,7 @@ class NoJobs(JobServiceServicer):
 def address(tmp_path):
     (tmp_path / "token").write_text(TOKEN + "\n")
     servicers = {add_JobServiceServicer_to_server: NoJobs()}
-    interceptors = [Admission(tmp_path / "token")]
+    interceptors = [TokenCheck(tmp_path / "token")]
     listening = listen("localhost:0", servicers, workers=8, interceptors=interceptors)
     yield listening.address
     listening.server.stop(None)
