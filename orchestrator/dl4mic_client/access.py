@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 
-from dl4mic.bearer import Bearer
+from dl4mic.bearer import showing
 from dl4mic_client.address import Address
 from dl4mic_client.errors import Refused
 
@@ -80,7 +80,7 @@ class Access:
             )
         else:
             channel = grpc.insecure_channel(address.target, options=options)
-        return grpc.intercept_channel(channel, Bearer(self.token)) if self.token else channel
+        return showing(channel, self.token)
 
 
 def _read(variable: str, file: str) -> bytes:

@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dl4mic.addresses import socket_path
-from dl4mic.bearer import Bearer
+from dl4mic.bearer import showing
 from dl4mic.check import Request
 from dl4mic.server import channel_target
 from dl4mic.v1.job_pb2 import CancelJobRequest, JobEvent, WatchJobRequest
@@ -114,15 +114,18 @@ class Connection:
     Parameters
     ----------
     token
-        File with what calls must show; None where they need not. An instance that an earlier version launched has none.
+        File with what calls must show; None where they need not.
+
+    Raises
+    ------
+    OSError
+        The token cannot be read.
     """
 
     def __init__(self, address: str, token: Path | None = None) -> None:
+        shown = token.read_text(encoding="ascii") if token else ""
         self._channel = grpc.insecure_channel(channel_target(address), options=_OPTIONS)
-        words = token.read_text(encoding="ascii") if token and token.exists() else ""
-        self.dial = Dial(
-            grpc.intercept_channel(self._channel, Bearer(words)) if words else self._channel
-        )
+        self.dial = Dial(showing(self._channel, shown))
 
     def close(self) -> None:
         """Hang up."""

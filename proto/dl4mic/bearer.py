@@ -21,14 +21,17 @@ def shown(metadata: Iterable[Tuple[str, Any]]) -> str:
     return token.strip() if scheme.lower() == _SCHEME else ""
 
 
-class Bearer(  # type: ignore[misc]
+def showing(channel: grpc.Channel, token: str) -> grpc.Channel:
+    """Have every call of a channel show a token; without one, the channel is as it was."""
+    return grpc.intercept_channel(channel, _Bearer(token)) if token else channel
+
+
+class _Bearer(  # type: ignore[misc]
     grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
     grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
     grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
     grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
 ):
-    """Shows a token with every call of a channel, by ``grpc.intercept_channel``."""
-
     def __init__(self, token: str) -> None:
         self._words = (_KEY, "Bearer {}".format(token))
 

@@ -104,6 +104,11 @@ def status_of(error: Exception) -> status_pb2.Status:
     )
 
 
+def abort(context: grpc.ServicerContext, error: Exception) -> None:
+    """End a call with an error: see `status_of`."""
+    context.abort_with_status(rpc_status.to_status(status_of(error)))
+
+
 def _status(
     code: grpc.StatusCode,
     message: str,
@@ -229,12 +234,12 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
                 "TOO_MANY_STREAMS",
                 "Try again later, or ask the server's other users to close watches that they do not need.",
             )
-            context.abort_with_status(rpc_status.to_status(status_of(busy)))
+            abort(context, busy)
         except Exception as error:
             if not context.is_active():
                 log.info("a call was cut short: %s", type(error).__name__)
                 raise
-            context.abort_with_status(rpc_status.to_status(status_of(self._translate(error))))
+            abort(context, self._translate(error))
 
 
 class Listening(NamedTuple):

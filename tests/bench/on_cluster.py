@@ -29,7 +29,7 @@ sys.path.insert(0, str(TESTS))
 from cluster.cluster import Cluster, running  # noqa: E402
 from cluster.outside import IMAGE, Outside, outside  # noqa: E402
 
-from dl4mic.bearer import Bearer  # noqa: E402
+from dl4mic.bearer import showing  # noqa: E402
 from dl4mic.server import channel_target  # noqa: E402
 from dl4mic.v1.data_pb2 import ModelReference  # noqa: E402
 from dl4mic.v1.job_pb2 import Job, JobEvent, WatchJobRequest  # noqa: E402
@@ -114,8 +114,8 @@ def warm(bench: Bench) -> None:
     (token,) = [each["mountPath"] for each in mounts if "/tokens/" in each["mountPath"]]
     with grpc.insecure_channel(f"{pod['status']['podIP']}:50051") as channel:
         reference = ModelReference(name=model, location=folder)
-        shown = grpc.intercept_channel(channel, Bearer(Path(token).read_text()))
-        alone = _predictor(NetworkServiceStub(shown), reference)
+        stub = NetworkServiceStub(showing(channel, Path(token).read_text()))
+        alone = _predictor(stub, reference)
         for _ in range(WARM_UP):
             through(), alone()
         pairs = [(through(), alone()) for _ in range(PAIRS)]

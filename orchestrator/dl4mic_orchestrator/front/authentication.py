@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
-from grpc_status import rpc_status
 
 from dl4mic.bearer import OPEN, shown
-from dl4mic.server import RpcError, is_local, status_of
+from dl4mic.server import RpcError, abort, is_local
 from dl4mic_orchestrator.callers import wrapped
 from dl4mic_orchestrator.front.tokens import Identity, Tokens
 
@@ -74,7 +73,7 @@ class Authentication(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
             self.identify(context)
         except RpcError as error:
             log.warning("%s of %s was refused: %s", method, _peer(context), error)
-            context.abort_with_status(rpc_status.to_status(status_of(error)))
+            abort(context, error)
 
 
 def _peer(context: grpc.ServicerContext) -> str:

@@ -31,6 +31,7 @@ from dl4mic_orchestrator.backends.kubernetes.instance_tokens import InstanceToke
 from dl4mic_orchestrator.backends.kubernetes.manifests import (
     INSTANCE,
     JOB,
+    Launch,
     Manifest,
     Version,
     announcement_beside,
@@ -139,9 +140,9 @@ class KubernetesBackend:
         kind = client.DEPLOYMENTS if spec.warm else client.JOBS
         name = name_of(spec.instance_id, self._settings.labels)
         image = image_of(self._images, spec.service.name, gpu=bool(spec.grant.gpus))
-        token = self._tokens.file(name)
+        launch = Launch(spec, image, self._tokens.file(name))
         try:
-            manifest = manifest_of(spec, image, token, self._settings, self._volumes, self._version)
+            manifest = manifest_of(launch, self._settings, self._volumes, self._version)
         except NotOnVolumeError as error:
             hint = "Name data in a data root of the server, or upload them."
             raise UnavailableError("INVALID_INPUT", str(error), hint) from error

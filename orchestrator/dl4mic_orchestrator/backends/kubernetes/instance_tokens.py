@@ -10,7 +10,7 @@ _BYTES = 32
 
 
 class InstanceTokens:
-    """A file for each instance, of which it sees its own alone.
+    """A file for each instance, which sees its own alone; people who may read the workspace may read the images, too.
 
     Parameters
     ----------

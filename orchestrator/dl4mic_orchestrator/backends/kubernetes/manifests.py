@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,26 +61,32 @@ def announcement_beside(log: Path) -> Path:
     return log.with_name(_ANNOUNCEMENT)
 
 
-def manifest_of(
-    spec: LaunchSpec,
-    image: str,
-    token: Path,
-    settings: KubernetesSettings,
-    volumes: Volumes,
-    server: Version,
-) -> Manifest:
-    """Write the manifest of an instance.
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """An instance to launch, with what a cluster needs besides.
 
-    Parameters
+    Attributes
     ----------
     token
         File with what calls of it must show.
+    """
+
+    spec: LaunchSpec
+    image: str
+    token: Path
+
+
+def manifest_of(
+    launch: Launch, settings: KubernetesSettings, volumes: Volumes, server: Version
+) -> Manifest:
+    """Write the manifest of an instance.
 
     Raises
     ------
     NotOnVolumeError
         A path that it needs lies on none of the claims.
     """
+    spec = launch.spec
     labels = _labels(spec, settings)
     metadata = {
         "name": name_of(spec.instance_id, settings.labels),
@@ -88,7 +95,7 @@ def manifest_of(
     }
     pod = {
         "metadata": {"labels": labels, "annotations": {**_ANNOTATIONS, **_asks(spec)}},
-        "spec": _pod(spec, image, token, settings, volumes, server),
+        "spec": _pod(launch, settings, volumes, server),
     }
     if spec.warm:
         return _deployment(metadata, pod)
@@ -135,14 +142,10 @@ def _deployment(metadata: Manifest, pod: Manifest) -> Manifest:
 
 
 def _pod(
-    spec: LaunchSpec,
-    image: str,
-    token: Path,
-    settings: KubernetesSettings,
-    volumes: Volumes,
-    server: Version,
+    launch: Launch, settings: KubernetesSettings, volumes: Volumes, server: Version
 ) -> Manifest:
-    claims, mounts = volumes.mounts(spec.writes, (*spec.reads, token))
+    spec = launch.spec
+    claims, mounts = volumes.mounts(spec.writes, (*spec.reads, launch.token))
     pod: Manifest = {
         "restartPolicy": "Always" if spec.warm else "Never",
         "automountServiceAccountToken": False,
@@ -155,7 +158,7 @@ def _pod(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "tolerations": [*(dict(each) for each in settings.tolerations), *_LOST_NODE],
-        "containers": [_container(spec, image, token, settings, mounts, server)],
+        "containers": [_container(launch, settings, mounts, server)],
         "volumes": [*claims, *_scratch(settings)],
     }
     return {**pod, **_where(spec, settings)}
@@ -188,18 +191,14 @@ _LOST_NODE = [
 
 
 def _container(
-    spec: LaunchSpec,
-    image: str,
-    token: Path,
-    settings: KubernetesSettings,
-    mounts: list[Manifest],
-    server: Version,
+    launch: Launch, settings: KubernetesSettings, mounts: list[Manifest], server: Version
 ) -> Manifest:
+    spec = launch.spec
     container: Manifest = {
         "name": CONTAINER,
-        "image": image,
+        "image": launch.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": _command(spec, token),
+        "command": _command(spec, launch.token),
         "env": [{"name": name, "value": value} for name, value in _environment(spec).items()],
         "ports": [{"name": "grpc", "containerPort": PORT}],
         "resources": _resources(spec, settings),

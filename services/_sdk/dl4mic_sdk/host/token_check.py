@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, Callable
 
 import grpc
-from grpc_status import rpc_status
 
 from dl4mic.bearer import OPEN, shown
-from dl4mic.server import RpcError, status_of
+from dl4mic.server import RpcError, abort
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,6 @@ class TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc,type-arg]
         token = shown(details.invocation_metadata).encode("utf-8", "replace")
         if details.method.startswith(OPEN) or hmac.compare_digest(token, self._token):
             return continuation(details)
-        log.warning("%s was refused: it did not show the token", details.method)
         return self._refusal
 
 
@@ -53,4 +51,5 @@ def _refuse(request: Any, context: grpc.ServicerContext) -> None:
         "UNAUTHENTICATED",
         "Call the orchestrator.",
     )
-    context.abort_with_status(rpc_status.to_status(status_of(error)))
+    log.warning("a call of %s was refused: it did not show the token", context.peer())
+    abort(context, error)

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dl4mic_orchestrator.backends.base import LaunchSpec, ServiceSpec
 from dl4mic_orchestrator.backends.images import ServiceImages
-from dl4mic_orchestrator.backends.kubernetes.backend import Api, KubernetesBackend
-from dl4mic_orchestrator.backends.kubernetes.instance_tokens import InstanceTokens
 from dl4mic_orchestrator.backends.kubernetes.settings import KubernetesSettings, Volume, settings_of
 from dl4mic_orchestrator.backends.kubernetes.volumes import Volumes
 from dl4mic_orchestrator.records import GpuNeed, Grant
@@ -30,15 +27,6 @@ def settings(**more: Any) -> KubernetesSettings:
     labels = {"app.kubernetes.io/name": "dl4mic", "app.kubernetes.io/component": "job"}
     values = {"namespace": "imaging", "workspace": {"claim": "workspace"}, "labels": labels}
     return settings_of({**values, **more})
-
-
-def backend_over(
-    cluster: Api, folder: Path, how: KubernetesSettings | None = None
-) -> KubernetesBackend:
-    """Make a backend; the tokens of its instances lie in a folder of the test's own."""
-    volumes = replace(VOLUMES, places={**VOLUMES.places, folder: Volume("workspace")})
-    tokens = InstanceTokens(folder / "tokens")
-    return KubernetesBackend(cluster, how or settings(), IMAGES, volumes, tokens)
 
 
 def training(job: str = "train-1", attempt: int = 1, **more: Any) -> LaunchSpec:

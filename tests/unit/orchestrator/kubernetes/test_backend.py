@@ -4,51 +4,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dl4mic_orchestrator.backends.base import (
-    LaunchSpec,
-    Probe,
     ServiceSpec,
     State,
     UnavailableError,
 )
 from dl4mic_orchestrator.backends.kubernetes import backend as backend_module
-from dl4mic_orchestrator.backends.kubernetes.backend import KubernetesBackend
 from dl4mic_orchestrator.backends.kubernetes.client import DEPLOYMENTS, JOBS, NODES, PODS, ApiError
 
-from .instances import SERVICE, backend_over, on_gpu, settings, training, warm
+from .instances import SERVICE, on_gpu, settings, training, warm
 from .scripted_cluster import ScriptedCluster, eventually
-
-
-class Stage:
-    """A cluster with a GPU node, and a backend over it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.cluster = ScriptedCluster()
-        self.cluster.node("gpu-1", gpus=2, memory="24576")
-        self.backend = self.started()
-
-    def started(self) -> KubernetesBackend:
-        return backend_over(self.cluster, self.folder, settings(look_ahead=5))
-
-    def launch(self, spec: LaunchSpec) -> tuple[State, dict]:
-        """Launch, and have the cluster make the pod."""
-        state = self.backend.launch(spec, lambda _: None)
-        return state, self.cluster.pod_of(state["name"])
-
-    def await_probe(self, state: State, holds: Callable[[Probe], object]) -> Probe:
-        eventually(lambda: bool(holds(self.backend.probe([state])[0])))
-        return self.backend.probe([state])[0]
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
+from .stage import Stage, backend_over
 
 
 class Progress:
@@ -337,34 +307,6 @@ def test_a_warm_instance_is_a_deployment(stage: Stage) -> None:
     assert not [key for key in stage.cluster.objects if key[0] in ("deployments", "pods")]
 
 
-@pytest.mark.parametrize("spec", [training(), warm()], ids=["attempt", "warm"])
-def test_each_instance_has_a_token_of_its_own_until_it_has_ended(
-    stage: Stage, spec: LaunchSpec
-) -> None:
-    state, pod = stage.launch(spec)
-    token = stage.backend.probe([state])[0].token
-    assert token is not None and len(token.read_text()) >= 43  # 32 random bytes
-    other, _ = stage.launch(training("other"))
-    assert stage.backend.probe([other])[0].token.read_text() != token.read_text()  # type: ignore[union-attr]
-    (container,) = pod["spec"]["containers"]
-    assert container["command"][container["command"].index("--token") + 1] == str(token)
-    mounts = {each["mountPath"]: each for each in container["volumeMounts"]}
-    assert mounts[str(token)]["readOnly"]
-    assert not mounts.keys() & {str(token.parent), str(token.parent.parent)}
-    stage.backend.stop(state, 0.0)
-    assert [each.name for each in token.parent.iterdir()] == [other["name"]]
-
-
-def test_an_instance_that_was_launched_unheard_keeps_the_token_that_it_has_read(
-    stage: Stage,
-) -> None:
-    state, _ = stage.launch(training())
-    token = stage.backend.probe([state])[0].token
-    read = token.read_text()  # type: ignore[union-attr]
-    assert stage.started().launch(training(), lambda _: None) == state
-    assert token.read_text() == read  # type: ignore[union-attr]
-
-
 def test_a_sweep_ends_what_nobody_knows_and_nothing_else(stage: Stage) -> None:
     known, _ = stage.launch(training("known"))
     lost, _ = stage.launch(training("lost"))
@@ -372,7 +314,6 @@ def test_a_sweep_ends_what_nobody_knows_and_nothing_else(stage: Stage) -> None:
     stage.backend.sweep(lambda: {"known-1"})
     left = {name for kind, name in stage.cluster.objects if kind in ("jobs", "deployments")}
     assert left == {known["name"]} and lost["name"] not in left and old["name"] not in left
-    assert [each.name for each in (stage.folder / "tokens").iterdir()] == [known["name"]]
 
 
 def test_what_comes_up_during_a_sweep_is_spared(stage: Stage) -> None:

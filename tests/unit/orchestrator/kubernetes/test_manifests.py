@@ -14,7 +14,7 @@ import yaml
 
 from dl4mic_orchestrator.backends.base import LaunchSpec
 from dl4mic_orchestrator.backends.kubernetes.affinity import node_affinity
-from dl4mic_orchestrator.backends.kubernetes.manifests import manifest_of, name_of
+from dl4mic_orchestrator.backends.kubernetes.manifests import Launch, manifest_of, name_of
 from dl4mic_orchestrator.backends.kubernetes.settings import GpuLabels
 from dl4mic_orchestrator.records import GpuNeed
 
@@ -43,13 +43,13 @@ CASES: dict[str, tuple[LaunchSpec, Any, tuple[int, int]]] = {
 
 def written(case: str) -> dict:
     spec, how, version = CASES[case]
-    return manifest_of(spec, "dl4mic-segmenter:1", TOKEN, how, VOLUMES, version)
+    return manifest_of(Launch(spec, "dl4mic-segmenter:1", TOKEN), how, VOLUMES, version)
 
 
 def pod_of(spec: LaunchSpec, how: Any = PLAIN) -> dict:
-    pod: dict = manifest_of(spec, "image:1", TOKEN, how, VOLUMES, (1, 30))["spec"]["template"][
-        "spec"
-    ]
+    pod: dict = manifest_of(Launch(spec, "image:1", TOKEN), how, VOLUMES, (1, 30))["spec"][
+        "template"
+    ]["spec"]
     return pod
 
 
@@ -66,7 +66,7 @@ def test_a_manifest_is_as_its_golden_file(case: str) -> None:
 def test_every_version_takes_the_manifests(version: str) -> None:
     number = tuple(int(part) for part in version.split(".")[:2])
     for spec, how, _ in CASES.values():
-        manifest = manifest_of(spec, "image:1", TOKEN, how, VOLUMES, number)  # type: ignore[arg-type]
+        manifest = manifest_of(Launch(spec, "image:1", TOKEN), how, VOLUMES, number)  # type: ignore[arg-type]
         kubernetes_validate.utils.validate(manifest, version, strict=True)
 
 

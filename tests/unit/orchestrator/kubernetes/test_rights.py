@@ -11,8 +11,9 @@ from charts import HELM, OPEN, Manifest, manifests
 from dl4mic_orchestrator.backends.base import LaunchSpec
 from dl4mic_orchestrator.backends.kubernetes.client import DEPLOYMENTS
 
-from .instances import backend_over, settings, training, warm
+from .instances import settings, training, warm
 from .scripted_cluster import ScriptedCluster, eventually
+from .stage import backend_over
 
 pytestmark = pytest.mark.skipif(not HELM.exists(), reason="Helm is not installed here")
 

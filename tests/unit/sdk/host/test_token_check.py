@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from dl4mic.bearer import Bearer
+from dl4mic.bearer import showing
 from dl4mic.server import listen
 from dl4mic.v1.data_pb2 import GetDataRequest, PutDataRequest
 from dl4mic.v1.data_pb2_grpc import DataServiceStub
@@ -59,7 +59,7 @@ def reason_of(call):
 
 
 def test_who_shows_the_token_is_answered(channel):
-    stub = JobServiceStub(grpc.intercept_channel(channel, Bearer(TOKEN)))
+    stub = JobServiceStub(showing(channel, TOKEN))
     assert stub.ListJobs(ListJobsRequest()) == ListJobsResponse()
 
 
@@ -69,7 +69,7 @@ def test_who_shows_another_is_refused(channel, token, caplog):
     call = JobServiceStub(channel).ListJobs
     assert reason_of(lambda: call(ListJobsRequest(), metadata=[shown])) == "UNAUTHENTICATED"
     assert reason_of(lambda: call(ListJobsRequest())) == "UNAUTHENTICATED"
-    assert "ListJobs was refused" in caplog.text
+    assert "a call of ipv" in caplog.text and "did not show the token" in caplog.text
     assert TOKEN not in caplog.text
 
 
